@@ -1,0 +1,1 @@
+"""Train, check and report small nets on a CPU."""

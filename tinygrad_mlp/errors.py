@@ -1,0 +1,54 @@
+"""The package's own errors: each is also the built-in error that a NumPy or PyTorch user would catch."""
+
+__all__ = [
+    "ArgumentError",
+    "CaptureError",
+    "CheckpointError",
+    "DataError",
+    "DtypeError",
+    "GradientError",
+    "IndexRangeError",
+    "NonFiniteError",
+    "ShapeError",
+    "TinygradError",
+]
+
+
+class TinygradError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class ShapeError(TinygradError, ValueError):
+    """Shapes do not fit an op, a layer or a loss."""
+
+
+class DtypeError(TinygradError, TypeError):
+    """A dtype does not fit: float32 met float64, float labels, an integer that should carry a gradient."""
+
+
+class ArgumentError(TinygradError, ValueError):
+    """An argument's value is impossible: a negative learning rate, an unknown name, a hidden size of 0."""
+
+
+class IndexRangeError(TinygradError, IndexError):
+    """A label or an index lies outside its range."""
+
+
+class GradientError(TinygradError, RuntimeError):
+    """The graph cannot give this gradient: freed, changed in place, or without a derivative."""
+
+
+class NonFiniteError(TinygradError, ArithmeticError):
+    """A NaN or an infinity where training must not go on."""
+
+
+class DataError(TinygradError, ValueError):
+    """A data file is missing, damaged or not what its checksum says, or a split is used against its purpose."""
+
+
+class CheckpointError(TinygradError, ValueError):
+    """A checkpoint or a state dict is damaged or belongs to another net."""
+
+
+class CaptureError(TinygradError, RuntimeError):
+    """A step cannot be recorded: Python read a value while it was captured."""

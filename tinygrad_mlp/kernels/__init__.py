@@ -1,0 +1,1 @@
+"""Kernels: ndarrays in, ndarrays out. The only folder that imports Numba; it knows nothing of Tensor."""

@@ -1,0 +1,330 @@
+"""Declare a kernel with `@kernel`, run it with `launch()`: the one way that arithmetic happens in this package.
+
+A kernel is a function of ndarrays and Python numbers that returns nothing and names what it writes::
+
+    @kernel(writes=("out",), flat=True)
+    def relu_forward(x: Array, out: Array) -> None:
+        for i in range(x.size):
+            out[i] = x.dtype.type(0) if x[i] < 0 else x[i]
+
+    launch(relu_forward, x, out)
+
+Three kinds:
+
+- compiled (the default): Numba machine code, cached on disk. `launch` hands it C-contiguous writable arrays
+  (copies of inputs that are not), so that a kernel has one signature, and one compilation, per dtype.
+- `compiled=False`: plain NumPy where NumPy is the right kernel. Arrays are passed as they are.
+- a NumPy ufunc, launched as it is with the output last: `launch(np.add, x, y, out)`.
+
+A kernel whose last parameter is called `status` gets the status word of this thread, four int64
+(code, position, value, limit). On a bad label, a bad index or a non-finite number it writes there and returns without
+harm; `launch` then raises.
+"""
+# Numba ships no type stubs; this file is the only one that talks to it, and it exports typed names.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUntypedFunctionDecorator=false, reportUntypedBaseClass=false, reportUnknownParameterType=false
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import os
+import sys
+import threading
+from collections.abc import Callable
+from contextvars import ContextVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+import numba
+import numpy as np
+from numba.core.caching import FunctionCache, NullCache
+from numba.extending import overload as overload  # noqa: PLC0414  re-exported: kernels import numba's names from here
+from numpy.typing import NDArray
+
+from tinygrad_mlp.errors import ArgumentError, IndexRangeError, NonFiniteError
+
+__all__ = [
+    "BAD_INDEX",
+    "BAD_LABEL",
+    "KERNELS",
+    "NOT_FINITE",
+    "Array",
+    "Kernel",
+    "device",
+    "get_num_threads",
+    "kernel",
+    "launch",
+    "overload",
+    "prange",
+    "set_num_threads",
+]
+
+Array: TypeAlias = NDArray[Any]
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+if TYPE_CHECKING:
+    prange = range
+else:
+    prange = numba.prange
+
+# Codes of the status word.
+BAD_LABEL, BAD_INDEX, NOT_FINITE = 1, 2, 3
+
+# `contract` lets a*b + c become one fused multiply-add. Nothing else: reordering would change the bits of a sum with
+# the vector width, and the no-NaN flags would delete the NaN checks.
+_FLAGS: dict[str, Any] = {"fastmath": {"contract"}, "error_model": "numpy", "nogil": True}
+# In a kernel that only adds up, reordering is what lets the compiler use vectors.
+_SUM_FLAGS: dict[str, Any] = {**_FLAGS, "fastmath": {"contract", "reassoc", "nsz"}}
+
+# Below this many multiply-adds (or elements, for bandwidth-bound kernels) a second thread costs more than it brings.
+_PARALLEL_FROM = 200_000
+
+
+def _source_hash() -> str:
+    """Hash of every kernel file: Numba's own cache notices a change in a kernel's file, not in its helpers' files."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+_SOURCE_HASH = _source_hash()
+
+
+class _Announcer:
+    """Say once per process that kernels are being compiled, since the first run then takes seconds."""
+
+    def __init__(self) -> None:
+        self.said = False
+
+    def say(self) -> None:
+        if not self.said:
+            self.said = True
+            print("tinygrad_mlp: compiling kernels (once, about 10 to 20 s)", file=sys.stderr, flush=True)
+
+
+_announcer = _Announcer()
+
+
+class _KernelCache(FunctionCache):
+    """Numba's cache of machine code on disk, keyed also by the source of all kernel files and the compile options."""
+
+    def __init__(self, function: Callable[..., None], options: str) -> None:
+        super().__init__(function)
+        self._options = options
+
+    def _index_key(self, sig: Any, codegen: Any) -> Any:
+        return (*super()._index_key(sig, codegen), _SOURCE_HASH, self._options)
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        data = super().load_overload(sig, target_context)
+        if data is None:
+            _announcer.say()
+        return data
+
+
+class _NoCache(NullCache):
+    """Where no cache folder can be written: compile anew in each process."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> None:
+        _announcer.say()
+
+
+def device(function: Function) -> Function:
+    """Compile a helper that kernels call; it takes part in their compilation and is not launched itself."""
+    return numba.njit(**_FLAGS)(function)
+
+
+class Kernel:
+    """A function that may be launched: what it writes, how it is compiled."""
+
+    def __init__(
+        self, function: Callable[..., None], writes: tuple[str, ...], flat: bool, compiled: bool, parallel: bool, sums_only: bool
+    ) -> None:
+        parameters = list(inspect.signature(function).parameters)
+        for name in writes:
+            if name not in parameters:
+                raise ArgumentError(f"kernel {function.__name__}: writes names {name!r}, which is no parameter of it")
+        self.function = function
+        self.name = function.__name__
+        self.__doc__ = function.__doc__
+        self.writes = tuple(parameters.index(name) for name in writes)
+        self.flat = flat
+        self.compiled = compiled
+        self.parallel = parallel
+        self.has_status = parameters[-1] == "status"
+        self.flags = _SUM_FLAGS if sums_only else _FLAGS
+        self._serial: Callable[..., None] | None = None if compiled else function
+        self._threaded: Callable[..., None] | None = None
+
+    def __repr__(self) -> str:
+        return f"Kernel({self.name})"
+
+    def _dispatcher(self, parallel: bool) -> Callable[..., None]:
+        dispatcher = numba.njit(parallel=parallel, **self.flags)(self.function)
+        try:
+            dispatcher._cache = _KernelCache(self.function, f"parallel={parallel}")  # noqa: SLF001  what enable_caching() does, with our key
+        except RuntimeError:  # Numba found no folder that it may write to
+            dispatcher._cache = _NoCache()  # noqa: SLF001
+        return dispatcher
+
+    def serial(self) -> Callable[..., None]:
+        """The function to call on one thread."""
+        if self._serial is None:
+            self._serial = self._dispatcher(parallel=False)
+        return self._serial
+
+    def threaded(self) -> Callable[..., None]:
+        """The function to call on several threads."""
+        if self._threaded is None:
+            self._threaded = self._dispatcher(parallel=True)
+        return self._threaded
+
+
+KERNELS: dict[str, Kernel] = {}
+
+
+def kernel(
+    writes: tuple[str, ...],
+    *,
+    flat: bool = False,
+    compiled: bool = True,
+    parallel: bool = False,
+    sums_only: bool = False,
+) -> Callable[[Callable[..., None]], Kernel]:
+    """Declare a kernel.
+
+    Parameters
+    ----------
+    writes:
+        Names of the parameters that it writes.
+    flat:
+        Elementwise: all arrays have one shape, and the kernel sees each as 1-d, in the order in which they lie in memory.
+    compiled:
+        False for a kernel that is plain NumPy.
+    parallel:
+        It splits its work with `prange` over blocks whose bounds depend on shapes alone, and writes each output element
+        from one block, so that its bits do not depend on the number of threads. `launch(..., work=n)` decides by n.
+    sums_only:
+        It does nothing but add up, so that the compiler may reorder its additions (always in the same way).
+    """
+
+    def declare(function: Callable[..., None]) -> Kernel:
+        declared = Kernel(function, writes, flat, compiled, parallel, sums_only)
+        if declared.name in KERNELS:
+            raise ArgumentError(f"two kernels are called {declared.name!r}; names identify them in a recording")
+        KERNELS[declared.name] = declared
+        return declared
+
+    return declare
+
+
+class _ThreadState(threading.local):
+    """What belongs to one Python thread: its status word."""
+
+    def __init__(self) -> None:
+        self.status = np.zeros(4, np.int64)
+
+
+_thread_state = _ThreadState()
+_parallel_lock = threading.Lock()  # Numba's workqueue layer aborts the process when two threads enter it
+_import_pid = os.getpid()
+_max_threads: int = numba.config.NUMBA_NUM_THREADS
+_num_threads: ContextVar[int] = ContextVar("num_threads", default=_max_threads)
+
+
+def get_num_threads() -> int:
+    """How many threads a large kernel runs on."""
+    return _num_threads.get()
+
+
+def set_num_threads(threads: int) -> None:
+    """Run large kernels on this many threads. Results have the same bits for any number.
+
+    Raises `ArgumentError` for less than 1 or more than the process started with (`NUMBA_NUM_THREADS`).
+    """
+    if not 1 <= threads <= _max_threads:
+        raise ArgumentError(
+            f"set_num_threads: got {threads}, expected 1 to {_max_threads}; to allow more, set the environment variable "
+            "NUMBA_NUM_THREADS before Python starts"
+        )
+    _num_threads.set(threads)
+
+
+def launch(kernel: Kernel | np.ufunc, *args: Any, work: int = 0) -> None:
+    """Run a kernel on its arguments; `work` is its number of multiply-adds (or elements), for the choice of threads."""
+    if isinstance(kernel, np.ufunc):
+        kernel(*args[:-1], out=args[-1])
+        return
+    if kernel.compiled:
+        args = _flatten(kernel, args) if kernel.flat else _contiguous(kernel, args)
+    if kernel.has_status:
+        args = (*args, _thread_state.status)
+    if kernel.parallel and work >= _PARALLEL_FROM and (threads := _num_threads.get()) > 1 and os.getpid() == _import_pid:
+        with _parallel_lock:
+            numba.set_num_threads(threads)
+            kernel.threaded()(*args)
+    else:
+        kernel.serial()(*args)
+    if kernel.has_status and args[-1][0]:
+        _raise_status(kernel, args[-1])
+
+
+def _contiguous(kernel: Kernel, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Copies of those inputs that are not C-contiguous, aligned and writable: each would be one more signature to compile."""
+    for arg in args:
+        if isinstance(arg, np.ndarray) and not arg.flags.carray:
+            break
+    else:
+        return args
+    canonical = list(args)
+    for position, arg in enumerate(args):
+        if isinstance(arg, np.ndarray) and not arg.flags.carray:
+            _check_not_written(kernel, position, arg)
+            canonical[position] = arg.copy(order="C")
+    return tuple(canonical)
+
+
+def _flatten(kernel: Kernel, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Every array as 1-d, in the order in which the first written one lies in memory (a dense permutation of its axes)."""
+    leader: Array = args[kernel.writes[0]]
+    flattened: list[Any] = []
+    axes = None if leader.flags.carray else tuple(np.argsort([-abs(s) for s in leader.strides], kind="stable"))
+    for position, arg in enumerate(args):
+        if not isinstance(arg, np.ndarray):
+            flattened.append(arg)
+            continue
+        array: Array = arg
+        if array.shape != leader.shape:
+            raise ArgumentError(f"kernel {kernel.name}: elementwise over {leader.shape}, but argument {position} has {array.shape}")
+        if axes is not None:
+            array = array.transpose(axes)
+        if not array.flags.carray:
+            _check_not_written(kernel, position, array)
+            array = array.copy(order="C")
+        flattened.append(array.reshape(-1))
+    return tuple(flattened)
+
+
+def _check_not_written(kernel: Kernel, position: int, array: Array) -> None:
+    if position in kernel.writes:
+        raise ArgumentError(
+            f"kernel {kernel.name}: output argument {position} (shape {array.shape}, strides {array.strides}, "
+            f"writeable {array.flags.writeable}) is not dense and writable"
+        )
+
+
+def _raise_status(kernel: Kernel, status: Array) -> None:
+    code, position, value, limit = (int(field) for field in status)
+    status[:] = 0
+    if code == BAD_LABEL:
+        raise IndexRangeError(
+            f"{kernel.name}: label {value} at position {position} is out of range; labels must lie in 0 to {limit - 1}"
+        )
+    if code == BAD_INDEX:
+        raise IndexRangeError(
+            f"{kernel.name}: index {value} at position {position} is out of range for {limit} entries; "
+            f"it must lie in {-limit} to {limit - 1}"
+        )
+    raise NonFiniteError(f"{kernel.name}: element {position} of {limit} is NaN or infinite")
