@@ -34,7 +34,7 @@ import threading
 from collections.abc import Callable
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, TypeVar, cast
 
 import numba
 import numpy as np
@@ -51,13 +51,17 @@ __all__ = [
     "NOT_FINITE",
     "Array",
     "Kernel",
+    "apply_ufunc",
+    "by_dtype",
     "device",
     "get_num_threads",
+    "is_array",
     "kernel",
     "launch",
     "overload",
     "prange",
     "set_num_threads",
+    "summing_device",
 ]
 
 Array: TypeAlias = NDArray[Any]
@@ -133,14 +137,48 @@ class _NoCache(NullCache):
 
 def device(function: Function) -> Function:
     """Compile a helper that kernels call; it takes part in their compilation and is not launched itself."""
-    return numba.njit(**_FLAGS)(function)
+    return cast(Any, numba.njit(**_FLAGS)(function))
+
+
+def summing_device(function: Function) -> Function:
+    """Like `device`, for a helper that only adds up: the compiler may reorder its additions (always alike)."""
+    return cast(Any, numba.njit(**_SUM_FLAGS)(function))
+
+
+def by_dtype(double: Callable[[float], float]) -> Callable[[Callable[[Any], Any]], Callable[[float], float]]:
+    """Make the decorated function of one float32 a device function for both dtypes, with `double` serving float64.
+
+    The compiler chooses by the type of the argument. Called from Python, the result is `double`.
+    """
+
+    def declare(single: Callable[[Any], Any]) -> Callable[[float], float]:
+        def function(x: float) -> float:
+            return double(x)
+
+        def in_double(x: float) -> float:
+            return double(x)
+
+        def choose(x: Any) -> Callable[[float], float]:
+            return single if x.bitwidth == 32 else in_double
+
+        function.__doc__ = single.__doc__
+        overload(function, jit_options=_FLAGS)(choose)
+        return function
+
+    return declare
 
 
 class Kernel:
     """A function that may be launched: what it writes, how it is compiled."""
 
     def __init__(
-        self, function: Callable[..., None], writes: tuple[str, ...], flat: bool, compiled: bool, parallel: bool, sums_only: bool
+        self,
+        function: Callable[..., None],
+        writes: tuple[str, ...],
+        flat: bool,
+        compiled: bool,
+        parallel: bool,
+        sums_only: bool,
     ) -> None:
         parameters = list(inspect.signature(function).parameters)
         for name in writes:
@@ -162,11 +200,11 @@ class Kernel:
         return f"Kernel({self.name})"
 
     def _dispatcher(self, parallel: bool) -> Callable[..., None]:
-        dispatcher = numba.njit(parallel=parallel, **self.flags)(self.function)
+        dispatcher: Any = numba.njit(parallel=parallel, **self.flags)(self.function)
         try:
-            dispatcher._cache = _KernelCache(self.function, f"parallel={parallel}")  # noqa: SLF001  what enable_caching() does, with our key
+            dispatcher._cache = _KernelCache(self.function, f"parallel={parallel}")
         except RuntimeError:  # Numba found no folder that it may write to
-            dispatcher._cache = _NoCache()  # noqa: SLF001
+            dispatcher._cache = _NoCache()
         return dispatcher
 
     def serial(self) -> Callable[..., None]:
@@ -200,7 +238,8 @@ def kernel(
     writes:
         Names of the parameters that it writes.
     flat:
-        Elementwise: all arrays have one shape, and the kernel sees each as 1-d, in the order in which they lie in memory.
+        Elementwise: all arrays have one shape, and the kernel sees each as 1-d, in the order in which they lie in
+        memory.
     compiled:
         False for a kernel that is plain NumPy.
     parallel:
@@ -230,7 +269,7 @@ class _ThreadState(threading.local):
 _thread_state = _ThreadState()
 _parallel_lock = threading.Lock()  # Numba's workqueue layer aborts the process when two threads enter it
 _import_pid = os.getpid()
-_max_threads: int = numba.config.NUMBA_NUM_THREADS
+_max_threads: int = cast(Any, numba).config.NUMBA_NUM_THREADS
 _num_threads: ContextVar[int] = ContextVar("num_threads", default=_max_threads)
 
 
@@ -246,22 +285,39 @@ def set_num_threads(threads: int) -> None:
     """
     if not 1 <= threads <= _max_threads:
         raise ArgumentError(
-            f"set_num_threads: got {threads}, expected 1 to {_max_threads}; to allow more, set the environment variable "
-            "NUMBA_NUM_THREADS before Python starts"
+            f"set_num_threads: got {threads}, expected 1 to {_max_threads}; to allow more, set the environment "
+            "variable NUMBA_NUM_THREADS before Python starts"
         )
     _num_threads.set(threads)
+
+
+def is_array(value: object) -> TypeGuard[Array]:
+    """`isinstance(value, np.ndarray)`, said so that type checkers know the element type to be any."""
+    return isinstance(value, np.ndarray)
+
+
+def apply_ufunc(ufunc: np.ufunc, *inputs: Any) -> Array:
+    """Launch a NumPy ufunc into a new array, laid out as NumPy lays it out for these inputs (scalars stay weak)."""
+    with np.errstate(all="ignore"):  # IEEE results; anomaly mode and the update kernels look for NaN and infinity
+        return np.asarray(ufunc(*inputs))
 
 
 def launch(kernel: Kernel | np.ufunc, *args: Any, work: int = 0) -> None:
     """Run a kernel on its arguments; `work` is its number of multiply-adds (or elements), for the choice of threads."""
     if isinstance(kernel, np.ufunc):
-        kernel(*args[:-1], out=args[-1])
+        with np.errstate(all="ignore"):
+            kernel(*args[:-1], out=args[-1])
         return
     if kernel.compiled:
         args = _flatten(kernel, args) if kernel.flat else _contiguous(kernel, args)
     if kernel.has_status:
         args = (*args, _thread_state.status)
-    if kernel.parallel and work >= _PARALLEL_FROM and (threads := _num_threads.get()) > 1 and os.getpid() == _import_pid:
+    if (
+        kernel.parallel
+        and work >= _PARALLEL_FROM
+        and (threads := _num_threads.get()) > 1
+        and os.getpid() == _import_pid
+    ):
         with _parallel_lock:
             numba.set_num_threads(threads)
             kernel.threaded()(*args)
@@ -272,7 +328,7 @@ def launch(kernel: Kernel | np.ufunc, *args: Any, work: int = 0) -> None:
 
 
 def _contiguous(kernel: Kernel, args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Copies of those inputs that are not C-contiguous, aligned and writable: each would be one more signature to compile."""
+    """Copies of inputs that are not C-contiguous, aligned and writable: each would be one more signature to compile."""
     for arg in args:
         if isinstance(arg, np.ndarray) and not arg.flags.carray:
             break
@@ -287,7 +343,7 @@ def _contiguous(kernel: Kernel, args: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _flatten(kernel: Kernel, args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Every array as 1-d, in the order in which the first written one lies in memory (a dense permutation of its axes)."""
+    """Every array as 1-d, in the order in which the first written one lies in memory (some permutation of its axes)."""
     leader: Array = args[kernel.writes[0]]
     flattened: list[Any] = []
     axes = None if leader.flags.carray else tuple(np.argsort([-abs(s) for s in leader.strides], kind="stable"))
@@ -297,7 +353,9 @@ def _flatten(kernel: Kernel, args: tuple[Any, ...]) -> tuple[Any, ...]:
             continue
         array: Array = arg
         if array.shape != leader.shape:
-            raise ArgumentError(f"kernel {kernel.name}: elementwise over {leader.shape}, but argument {position} has {array.shape}")
+            raise ArgumentError(
+                f"kernel {kernel.name}: elementwise over {leader.shape}, but argument {position} has {array.shape}"
+            )
         if axes is not None:
             array = array.transpose(axes)
         if not array.flags.carray:

@@ -1,0 +1,211 @@
+"""The backward pass: order the recorded graph, run it in reverse, add up what arrives. Knows no op.
+
+Reverse-mode differentiation (Griewank & Walther 2008, ch. 3): with v_i = f_i(inputs), the adjoint of an input is the
+sum, over all v_i that it enters, of the adjoint of v_i times the local derivative. `Node.backward` is that product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tinygrad_mlp.autodiff.mode import anomaly, set_grad_enabled
+from tinygrad_mlp.autodiff.tensor import Tensor, wrap
+from tinygrad_mlp.errors import DtypeError, GradientError, NonFiniteError, ShapeError
+from tinygrad_mlp.kernels.copy import copy
+from tinygrad_mlp.kernels.elementwise import check_finite
+from tinygrad_mlp.kernels.launch import Array, launch
+
+__all__ = ["backward", "grad"]
+
+
+def backward(
+    root: Tensor, gradient: Tensor | None = None, retain_graph: bool | None = None, create_graph: bool = False
+) -> None:
+    """Add d root / d leaf to the `.grad` of every leaf that requires grad.
+
+    `gradient` weighs the elements of `root` and may be left out for a scalar. `retain_graph` keeps the graph for a
+    second pass; `create_graph` also records this one, for gradients of gradients.
+
+    Raises
+    ------
+    GradientError
+        `root` requires no grad, its graph was freed, or a recorded input was changed in place since.
+    NonFiniteError
+        `root` is a scalar loss and NaN or infinite; no gradient is touched.
+    """
+    keep = create_graph if retain_graph is None else retain_graph
+    _run([root], [gradient], keep, create_graph, wanted=None)
+
+
+def grad(
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor],
+    grad_outputs: Tensor | Sequence[Tensor | None] | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool = False,
+) -> tuple[Tensor | None, ...]:
+    """d outputs / d inputs, summed over the outputs; leaves every `.grad` alone.
+
+    Raises `GradientError` for an input that the outputs do not depend on, unless `allow_unused` (then None).
+    """
+    roots = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+    targets = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    weights = [grad_outputs] if isinstance(grad_outputs, Tensor) else list(grad_outputs or [None] * len(roots))
+    if len(weights) != len(roots):
+        raise GradientError(f"grad: got {len(weights)} grad_outputs for {len(roots)} outputs")
+    for position, target in enumerate(targets):
+        if not target.requires_grad:
+            raise GradientError(f"grad: input {position} does not require grad; call requires_grad_() before using it")
+    keep = create_graph if retain_graph is None else retain_graph
+    found = _run(roots, weights, keep, create_graph, wanted={id(target) for target in targets})
+    results = tuple(found.get(id(target)) for target in targets)
+    if not allow_unused and any(result is None for result in results):
+        missing = [position for position, result in enumerate(results) if result is None]
+        raise GradientError(
+            f"grad: the outputs do not depend on input(s) {missing}; with allow_unused=True their gradient is None"
+        )
+    return results
+
+
+def _run(
+    roots: list[Tensor],
+    weights: Sequence[Tensor | None],
+    retain_graph: bool,
+    create_graph: bool,
+    wanted: set[int] | None,
+) -> dict[int, Tensor]:
+    """Backpropagate; with `wanted` (ids of tensors) return their gradients, else add to the leaves' `.grad`."""
+    pending: dict[int, Tensor] = {}  # id of a tensor -> the gradient that has arrived so far
+    with set_grad_enabled(create_graph):
+        for root, weight in zip(roots, weights, strict=True):
+            seed = _seed(root, weight)
+            pending[id(root)] = pending[id(root)] + seed if id(root) in pending else seed
+        order = _ordered(roots)
+        found: dict[int, Tensor] = {}
+        # Memory that a leaf's .grad must not share: values of the graph, and gradients already handed out.
+        taken = {_owner(tensor.array) for tensor in order} | {_owner(seed.array) for seed in pending.values()}
+        for tensor in order:
+            gradient = pending.pop(id(tensor), None)
+            if gradient is None:
+                continue
+            for hook in tensor.hooks or ():
+                replacement = hook(gradient)
+                if replacement is not None:
+                    gradient = replacement
+            if wanted is not None:
+                if id(tensor) in wanted:
+                    found[id(tensor)] = gradient
+            elif tensor.node is None:
+                _accumulate(tensor, gradient, create_graph, taken)
+            if tensor.node is not None:
+                _step(tensor, gradient, pending)
+                if not retain_graph:
+                    tensor.node.release()
+    return found
+
+
+def _seed(root: Tensor, weight: Tensor | None) -> Tensor:
+    """The gradient to start from: 1 for a scalar, else what the caller gave."""
+    if not root.requires_grad:
+        raise GradientError(
+            "backward: this tensor does not require grad: no input of it did, or it was computed under no_grad"
+        )
+    if weight is not None:
+        _check_gradient(weight, root, "backward: the given gradient")
+        return weight
+    if root.array.size != 1:
+        raise GradientError(
+            f"backward: only a scalar has an implicit gradient, and this tensor has shape {root.shape}; "
+            "reduce it with .sum() or .mean(), or pass gradient="
+        )
+    try:
+        launch(check_finite, root.array.reshape(-1))
+    except NonFiniteError as error:
+        raise NonFiniteError(
+            f"backward: the loss is {root.array.item()}; no gradient and no weight was changed. Run the forward pass "
+            "inside `with tg.anomaly_mode():` to see which op made it"
+        ) from error
+    return wrap(np.ones_like(root.array))
+
+
+def _ordered(roots: list[Tensor]) -> list[Tensor]:
+    """All tensors that need a gradient, each before its inputs (depth first, without recursion)."""
+    order: list[Tensor] = []
+    seen: set[int] = set()
+    stack = [(root, False) for root in roots]
+    while stack:
+        tensor, inputs_done = stack.pop()
+        if inputs_done:
+            order.append(tensor)
+            continue
+        if id(tensor) in seen:
+            continue
+        seen.add(id(tensor))
+        stack.append((tensor, True))
+        if tensor.node is not None:
+            tensor.node.check_usable(tensor)
+            stack.extend(
+                (parent, False) for parent in tensor.node.inputs if parent is not None and parent.requires_grad
+            )
+    order.reverse()
+    return order
+
+
+def _step(tensor: Tensor, gradient: Tensor, pending: dict[int, Tensor]) -> None:
+    """Push the gradient of one op's output on to its inputs."""
+    node = tensor.node
+    assert node is not None and node.backward is not None
+    result = node.backward(gradient, tensor)
+    gradients = result if isinstance(result, tuple) else (result,)
+    if len(gradients) < len(node.inputs):
+        gradients = (*gradients, *([None] * (len(node.inputs) - len(gradients))))
+    for position, (parent, part) in enumerate(zip(node.inputs, gradients, strict=False)):
+        if parent is None or not parent.requires_grad:
+            continue
+        if part is None:
+            continue
+        _check_gradient(part, parent, f"op {node.name}: the gradient of argument {position}")
+        if anomaly.get() and not np.isfinite(part.array).all():
+            _raise_anomaly(node.name, node.path, part.array, position)
+        earlier = pending.get(id(parent))
+        pending[id(parent)] = part if earlier is None else earlier + part
+
+
+def _accumulate(leaf: Tensor, gradient: Tensor, create_graph: bool, taken: set[int]) -> None:
+    """Add a gradient to a leaf's `.grad`, in memory that nothing else uses."""
+    if create_graph:
+        leaf.grad = gradient if leaf.grad is None else leaf.grad + gradient
+        return
+    if leaf.grad is not None:
+        leaf.grad.add_(gradient)
+        return
+    array = gradient.array
+    if _owner(array) in taken or not array.flags.writeable:
+        array = np.empty_like(leaf.array)
+        launch(copy, gradient.array, array)
+    taken.add(_owner(array))
+    leaf.grad = wrap(array)
+
+
+def _owner(array: Array) -> int:
+    """Identity of the memory that an array looks into."""
+    return id(array if array.base is None else array.base)
+
+
+def _check_gradient(gradient: Tensor, tensor: Tensor, what: str) -> None:
+    if gradient.array.shape != tensor.array.shape:
+        raise ShapeError(f"{what} has shape {gradient.shape}, expected {tensor.shape}")
+    if gradient.array.dtype != tensor.array.dtype:
+        raise DtypeError(f"{what} has dtype {gradient.dtype}, expected {tensor.dtype}")
+
+
+def _raise_anomaly(name: str, path: str, array: Array, position: int) -> None:
+    index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+    where = f" in {path}" if path else ""
+    raise NonFiniteError(
+        f"op {name}{where}: its backward gave {array[index]} at index {index} of the gradient of argument {position}, "
+        f"shape {array.shape}"
+    )

@@ -1,0 +1,114 @@
+"""Modes of the running code: whether ops are recorded, whether they are checked, and inside which modules they run.
+
+Each is a `ContextVar` or belongs to one thread, so that a mode set in one thread or task never leaks into another.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextvars import ContextVar, Token
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+__all__ = [
+    "anomaly",
+    "anomaly_mode",
+    "enable_grad",
+    "grad_enabled",
+    "is_grad_enabled",
+    "module_stack",
+    "no_grad",
+    "set_grad_enabled",
+]
+
+grad_enabled: ContextVar[bool] = ContextVar("grad_enabled", default=True)
+anomaly: ContextVar[bool] = ContextVar("anomaly", default=False)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class _Mode:
+    """A context manager, also usable as a decorator, that gives a context variable a value."""
+
+    def __init__(self, variable: ContextVar[bool], value: bool) -> None:
+        self._variable = variable
+        self._value = value
+        self._tokens: list[Token[bool]] = []
+
+    def __enter__(self) -> None:
+        self._tokens.append(self._variable.set(self._value))
+
+    def __exit__(self, *exception: object) -> None:
+        self._variable.reset(self._tokens.pop())
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        @wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            token = self._variable.set(self._value)
+            try:
+                return function(*args, **kwargs)
+            finally:
+                self._variable.reset(token)
+
+        return call
+
+
+class no_grad(_Mode):  # noqa: N801  PyTorch's name
+    """Run code without recording it: `with tg.no_grad(): ...` or `@tg.no_grad()`."""
+
+    def __init__(self) -> None:
+        super().__init__(grad_enabled, False)
+
+
+class enable_grad(_Mode):  # noqa: N801  PyTorch's name
+    """Record again inside a `no_grad` region."""
+
+    def __init__(self) -> None:
+        super().__init__(grad_enabled, True)
+
+
+class set_grad_enabled(_Mode):  # noqa: N801  PyTorch's name
+    """Record or not, by a flag: `with tg.set_grad_enabled(training): ...`."""
+
+    def __init__(self, mode: bool) -> None:
+        super().__init__(grad_enabled, mode)
+
+
+class anomaly_mode(_Mode):  # noqa: N801  named like the other modes
+    """Raise at the first op whose output or gradient holds a NaN or an infinity, and name op, module, shapes and index.
+
+    Every op is checked, which costs time: switch it on to find the cause of a NaN, not for training.
+
+    >>> with tg.anomaly_mode():
+    ...     loss = F.cross_entropy(net(x), y)
+    ...     loss.backward()
+    """
+
+    def __init__(self) -> None:
+        super().__init__(anomaly, True)
+
+
+def is_grad_enabled() -> bool:
+    """Whether ops are being recorded."""
+    return grad_enabled.get()
+
+
+class _ModuleStack(threading.local):
+    """The modules whose `forward` is running in this thread, outermost first; errors name them."""
+
+    def __init__(self) -> None:
+        self.modules: list[Any] = []
+
+    def path(self) -> str:
+        """Where we are: `net.2: Linear(50, 10)`; empty outside any module."""
+        if not self.modules:
+            return ""
+        names = ["net"]
+        for parent, child in zip(self.modules, self.modules[1:], strict=False):
+            names.extend(name for name, module in parent.named_children() if module is child)
+        return f"{'.'.join(names)}: {self.modules[-1]!r}".splitlines()[0]
+
+
+module_stack = _ModuleStack()

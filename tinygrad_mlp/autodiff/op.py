@@ -1,0 +1,93 @@
+"""`@op` makes a differentiable op of a rule: a function that returns its result and how to go back.
+
+>>> @tg.op
+... def cube(x):
+...     def backward(grad, out):
+...         return grad * 3.0 * x * x
+...     return x.array ** 3, backward
+
+The rule gets its arguments as they were passed (Tensors stay Tensors) and returns an ndarray and a closure. The closure
+gets the gradient of the result and the result itself, and returns one gradient for each argument, in order (None for
+one that has none; a single one need not be a tuple). It computes with ops on Tensors, so that it can be differentiated
+in turn. It must not hold the result (a cycle that keeps every forgotten forward pass alive): that is why it is passed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial, wraps
+from typing import Any, ParamSpec, overload
+
+import numpy as np
+
+from tinygrad_mlp.autodiff.mode import anomaly, grad_enabled, module_stack
+from tinygrad_mlp.autodiff.tensor import Backward, Node, Tensor, wrap
+from tinygrad_mlp.errors import NonFiniteError
+from tinygrad_mlp.kernels.launch import Array
+
+__all__ = ["OPS", "needs_grad", "op"]
+
+P = ParamSpec("P")
+Rule = Callable[P, tuple[Array, Backward]]
+
+OPS: dict[str, Callable[..., Tensor]] = {}
+"""Every op of this package by name; the tests demand a row of the case table for each."""
+
+
+@overload
+def op(rule: Rule[P]) -> Callable[P, Tensor]: ...
+@overload
+def op(*, view: bool) -> Callable[[Rule[P]], Callable[P, Tensor]]: ...
+def op(rule: Callable[..., Any] | None = None, *, view: bool = False) -> Callable[..., Any]:
+    """Make a differentiable op of a rule (see this module's text).
+
+    `view=True` says that the result looks into the memory of the first argument, so that a write to one counts as a
+    change of the other.
+    """
+    if rule is None:
+        return partial(_make, view=view)
+    return _make(rule, view)
+
+
+def _make(rule: Callable[..., tuple[Array, Backward]], view: bool) -> Callable[..., Tensor]:
+    name = rule.__name__
+
+    @wraps(rule)
+    def apply(*args: Any, **kwargs: Any) -> Tensor:
+        array, backward = rule(*args, **kwargs)
+        out = wrap(array)
+        if view:
+            out.counter = args[0].counter
+        if anomaly.get():
+            _check_output(name, array, args)
+        if grad_enabled.get():
+            inputs = tuple([arg if isinstance(arg, Tensor) else None for arg in args])
+            for tensor in inputs:
+                if tensor is not None and tensor.requires_grad:
+                    out.node = Node(name, inputs, backward)
+                    out.requires_grad = True
+                    break
+        return out
+
+    if rule.__module__.startswith("tinygrad_mlp."):
+        OPS[name] = apply
+    return apply
+
+
+def needs_grad(argument: object) -> bool:
+    """Whether a rule's argument is a Tensor that wants a gradient: backward closures skip the work for all others."""
+    return isinstance(argument, Tensor) and argument.requires_grad
+
+
+def _check_output(name: str, array: Array, args: tuple[Any, ...]) -> None:
+    """Anomaly mode: an op that makes the first NaN or infinity raises."""
+    if array.dtype.kind != "f" or np.isfinite(array).all():
+        return
+    index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+    shapes = ", ".join(str(arg.shape) for arg in args if isinstance(arg, Tensor))
+    path = module_stack.path()
+    where = f" in {path}" if path else ""
+    raise NonFiniteError(
+        f"op {name}{where}: its output holds {array[index]} at index {index}; output shape {array.shape}, "
+        f"input shapes {shapes}"
+    )

@@ -1,0 +1,156 @@
+"""Arithmetic on two operands that broadcast, and negation.
+
+The scalar functions of two arguments stand with their partial derivatives; `unbroadcast` sums a gradient over the
+dimensions along which its operand was repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tinygrad_mlp.autodiff.methods import Operand
+from tinygrad_mlp.autodiff.op import needs_grad, op
+from tinygrad_mlp.autodiff.ops.broadcast import apply_broadcast, operands, swapped, unbroadcast
+from tinygrad_mlp.autodiff.tensor import Backward, Tensor
+from tinygrad_mlp.errors import DtypeError
+from tinygrad_mlp.kernels.copy import converted
+from tinygrad_mlp.kernels.launch import Array, apply_ufunc, is_array
+
+__all__ = ["METHODS", "add", "div", "mul", "neg", "pow", "sub"]
+
+
+@op
+def add(x: Operand, y: Operand) -> tuple[Array, Backward]:
+    """x + y."""
+    a, b = operands("add", x, y)
+
+    def backward(grad: Tensor, out: Tensor) -> tuple[Tensor | None, ...]:
+        return unbroadcast(grad, x), unbroadcast(grad, y)
+
+    return apply_broadcast("add", np.add, a, b), backward
+
+
+@op
+def sub(x: Operand, y: Operand) -> tuple[Array, Backward]:
+    """x - y."""
+    a, b = operands("sub", x, y)
+
+    def backward(grad: Tensor, out: Tensor) -> tuple[Tensor | None, ...]:
+        return unbroadcast(grad, x), unbroadcast(-grad, y) if needs_grad(y) else None
+
+    return apply_broadcast("sub", np.subtract, a, b), backward
+
+
+@op
+def mul(x: Operand, y: Operand) -> tuple[Array, Backward]:
+    """x * y, element by element."""
+    a, b = operands("mul", x, y)
+
+    def backward(grad: Tensor, out: Tensor) -> tuple[Tensor | None, ...]:
+        grad_x = unbroadcast(grad * y, x) if needs_grad(x) else None
+        grad_y = unbroadcast(grad * x, y) if needs_grad(y) else None
+        return grad_x, grad_y
+
+    return apply_broadcast("mul", np.multiply, a, b), backward
+
+
+@op
+def div(x: Operand, y: Operand) -> tuple[Array, Backward]:
+    """x / y; integers are divided as float32. 1/0 is inf and 0/0 is NaN, as in IEEE 754."""
+    a, b = operands("div", x, y)
+    if _is_integer(a) and _is_integer(b):
+        a = converted(np.asarray(a), np.float32)
+        b = converted(np.asarray(b), np.float32)
+
+    def backward(grad: Tensor, out: Tensor) -> tuple[Tensor | None, ...]:
+        grad_x = unbroadcast(grad / y, x) if needs_grad(x) else None
+        grad_y = unbroadcast(-grad * out / y, y) if needs_grad(y) else None  # d(x/y)/dy = -(x/y)/y
+        return grad_x, grad_y
+
+    return apply_broadcast("div", np.divide, a, b), backward
+
+
+def _is_integer(operand: Any) -> bool:
+    """Whether an array or a Python number is an integer or a bool."""
+    return operand.dtype.kind in "iub" if is_array(operand) else not isinstance(operand, float)
+
+
+@op
+def pow(x: Operand, exponent: Operand) -> tuple[Array, Backward]:
+    """x ** exponent.
+
+    The derivative by x is exponent·x^(exponent−1), 0 where the exponent is 0; the derivative by the exponent is
+    x^exponent·log(x), 0 where x is 0 and the exponent at least 0. Raises `DtypeError` for integers to a negative power.
+    """
+    a, b = operands("pow", x, exponent)
+
+    def backward(grad: Tensor, out: Tensor) -> tuple[Tensor | None, ...]:
+        grad_x = grad_exponent = None
+        if needs_grad(x):
+            slope = x ** (exponent - 1) * exponent
+            zero = exponent == 0  # there x ** (0 - 1) * 0 may be NaN
+            grad_x = unbroadcast(_zero_where(zero, grad * slope), x)
+        if needs_grad(exponent):
+            assert isinstance(exponent, Tensor)
+            base = x if isinstance(x, Tensor) else Tensor(np.asarray(x, exponent.dtype))
+            grad_exponent = unbroadcast(_zero_where((base == 0) * (exponent >= 0), grad * out * base.log()), exponent)
+        return grad_x, grad_exponent
+
+    return _power(a, b), backward
+
+
+def _zero_where(condition: Any, x: Tensor) -> Tensor:
+    """0 where the condition (a bool, or a bool Tensor or array that broadcasts) holds, else x."""
+    if condition is False:
+        return x
+    return x.masked_fill(condition if isinstance(condition, Tensor) else Tensor(np.asarray(condition)), 0.0)
+
+
+def _power(a: Any, b: Any) -> Array:
+    """NumPy's general power is slow; the common exponents are one multiplication, root or division."""
+    if not is_array(b) and is_array(a) and a.dtype.kind == "f":
+        if b == 1:
+            return apply_ufunc(np.positive, a)
+        if b == 2:
+            return apply_ufunc(np.square, a)
+        if b == 0.5:
+            return apply_ufunc(np.sqrt, a)
+        if b == -1:
+            return apply_ufunc(np.reciprocal, a)
+    if _is_integer(a) and _is_integer(b) and np.any(np.asarray(b) < 0):
+        raise DtypeError("pow: an integer to a negative power is no integer; convert the base with .float()")
+    return apply_broadcast("pow", np.power, a, b)
+
+
+@op
+def neg(x: Tensor) -> tuple[Array, Backward]:
+    """-x."""
+
+    def backward(grad: Tensor, out: Tensor) -> Tensor:
+        return -grad
+
+    return apply_ufunc(np.negative, x.array), backward
+
+
+METHODS: dict[str, Callable[..., Tensor]] = {
+    "add": add,
+    "sub": sub,
+    "mul": mul,
+    "div": div,
+    "pow": pow,
+    "neg": neg,
+    "__add__": add,
+    "__radd__": swapped(add),
+    "__sub__": sub,
+    "__rsub__": swapped(sub),
+    "__mul__": mul,
+    "__rmul__": swapped(mul),
+    "__truediv__": div,
+    "__rtruediv__": swapped(div),
+    "__pow__": pow,
+    "__rpow__": swapped(pow),
+    "__neg__": neg,
+}

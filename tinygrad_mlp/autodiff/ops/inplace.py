@@ -1,0 +1,166 @@
+"""Writing in place, and the rules that keep gradients right.
+
+Under `no_grad` a write goes into the tensor's memory (the hand-written `p -= lr * p.grad` trains). With grad on, a leaf
+that requires grad raises; `x += y` on anything else rebinds the name to x + y. Every write bumps the version that
+`backward` compares with what forward saw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from tinygrad_mlp.autodiff.methods import Operand
+from tinygrad_mlp.autodiff.mode import grad_enabled
+from tinygrad_mlp.autodiff.op import needs_grad
+from tinygrad_mlp.autodiff.ops.arithmetic import add, div, mul, sub
+from tinygrad_mlp.autodiff.ops.broadcast import operands
+from tinygrad_mlp.autodiff.tensor import Tensor
+from tinygrad_mlp.errors import DtypeError, GradientError, ShapeError
+from tinygrad_mlp.kernels.copy import copy
+from tinygrad_mlp.kernels.launch import launch
+
+__all__ = [
+    "METHODS",
+    "add_",
+    "check_writable",
+    "clamp_",
+    "copy_",
+    "div_",
+    "fill_",
+    "iadd",
+    "imul",
+    "isub",
+    "itruediv",
+    "mul_",
+    "sub_",
+    "zero_",
+]
+
+
+def check_writable(name: str, x: Tensor, value: object = None) -> None:
+    """Raise `GradientError` if a write to `x` now would lose a gradient."""
+    if not grad_enabled.get():
+        return
+    if x.requires_grad:
+        what = "a leaf that requires grad" if x.node is None else "a tensor that the graph needs"
+        raise GradientError(
+            f"{name}: {what} cannot be written in place; do it under `with tg.no_grad():`, or out of place"
+        )
+    if needs_grad(value):
+        raise GradientError(
+            f"{name}: the written value requires grad, which a write in place would lose; use the op out of place"
+        )
+
+
+def _write(name: str, ufunc: np.ufunc, x: Tensor, other: Operand) -> Tensor:
+    """x.array = ufunc(x.array, other), in place."""
+    check_writable(name, x, other)
+    a, b = operands(name, x, other)
+    if a is not x.array:
+        raise DtypeError(f"{name}: the result would not fit into {x.dtype}")
+    if np.shape(b) != a.shape and np.broadcast_shapes(a.shape, np.shape(b)) != a.shape:
+        raise ShapeError(f"{name}: {np.shape(b)} does not broadcast into {a.shape}")
+    launch(ufunc, a, b, a)
+    x.counter[0] += 1
+    return x
+
+
+def add_(x: Tensor, other: Operand) -> Tensor:
+    """x += other in the memory of x."""
+    return _write("add_", np.add, x, other)
+
+
+def sub_(x: Tensor, other: Operand) -> Tensor:
+    """x -= other in the memory of x."""
+    return _write("sub_", np.subtract, x, other)
+
+
+def mul_(x: Tensor, other: Operand) -> Tensor:
+    """x *= other in the memory of x."""
+    return _write("mul_", np.multiply, x, other)
+
+
+def div_(x: Tensor, other: Operand) -> Tensor:
+    """x /= other in the memory of x; floating-point only."""
+    if x.dtype.kind != "f":
+        raise DtypeError(f"div_: the quotient does not fit into {x.dtype}; use div")
+    return _write("div_", np.divide, x, other)
+
+
+def copy_(x: Tensor, other: Operand) -> Tensor:
+    """Write the values of `other`, broadcast and converted, into x."""
+    check_writable("copy_", x, other)
+    source = other.array if isinstance(other, Tensor) else np.asarray(other)
+    try:
+        launch(copy, source, x.array)
+    except ValueError as error:
+        raise ShapeError(f"copy_: {source.shape} does not broadcast into {x.shape}") from error
+    x.counter[0] += 1
+    return x
+
+
+def fill_(x: Tensor, value: float) -> Tensor:
+    """Set every element of x to one number."""
+    return copy_(x, value)
+
+
+def zero_(x: Tensor) -> Tensor:
+    """Set every element of x to 0."""
+    return copy_(x, 0.0)
+
+
+def clamp_(x: Tensor, min: float | None = None, max: float | None = None) -> Tensor:
+    """Limit the elements of x to min..max, in place."""
+    check_writable("clamp_", x)
+    if min is not None:
+        _write("clamp_", np.maximum, x, min)
+    if max is not None:
+        _write("clamp_", np.minimum, x, max)
+    return x
+
+
+def _in_place(x: Tensor, other: Operand) -> bool:
+    """Whether `x += other` writes into x (no_grad) or rebinds the name; a leaf that requires grad raises."""
+    if not grad_enabled.get():
+        return True
+    if x.requires_grad and x.node is None:
+        check_writable("in-place operator", x, other)
+    return False
+
+
+def iadd(x: Tensor, other: Operand) -> Tensor:
+    """x += other."""
+    return add_(x, other) if _in_place(x, other) else add(x, other)
+
+
+def isub(x: Tensor, other: Operand) -> Tensor:
+    """x -= other."""
+    return sub_(x, other) if _in_place(x, other) else sub(x, other)
+
+
+def imul(x: Tensor, other: Operand) -> Tensor:
+    """x *= other."""
+    return mul_(x, other) if _in_place(x, other) else mul(x, other)
+
+
+def itruediv(x: Tensor, other: Operand) -> Tensor:
+    """x /= other."""
+    return div_(x, other) if _in_place(x, other) else div(x, other)
+
+
+METHODS: dict[str, Callable[..., Tensor]] = {
+    "add_": add_,
+    "sub_": sub_,
+    "mul_": mul_,
+    "div_": div_,
+    "copy_": copy_,
+    "fill_": fill_,
+    "zero_": zero_,
+    "clamp_": clamp_,
+    "__iadd__": iadd,
+    "__isub__": isub,
+    "__imul__": imul,
+    "__itruediv__": itruediv,
+}

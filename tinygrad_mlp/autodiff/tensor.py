@@ -1,0 +1,285 @@
+"""`Tensor`: one ndarray, its gradient, and the node that says how it was computed.
+
+Ops live in `ops/` and attach themselves to `Tensor` as methods when the package is imported; `methods.py` lists them
+for readers and type checkers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from tinygrad_mlp.autodiff.methods import Dim, Index, Operand, TensorMethods
+from tinygrad_mlp.autodiff.mode import anomaly, module_stack
+from tinygrad_mlp.errors import ArgumentError, DtypeError, GradientError, ShapeError
+from tinygrad_mlp.kernels.launch import Array
+
+__all__ = ["Backward", "Dim", "Index", "Node", "Operand", "Tensor", "wrap"]
+
+Backward: TypeAlias = "Callable[[Tensor, Tensor], Tensor | None | tuple[Tensor | None, ...]]"
+Hook: TypeAlias = "Callable[[Tensor], Tensor | None]"
+
+_KINDS = "fiub"  # float32 and float64, integers, bool
+
+
+class Node:
+    """How one tensor was computed: the op, its arguments (None where one is no Tensor), and the way back."""
+
+    __slots__ = ("backward", "inputs", "name", "path", "versions")
+
+    def __init__(self, name: str, inputs: tuple[Tensor | None, ...], backward: Backward) -> None:
+        self.name = name
+        self.inputs = inputs
+        self.backward: Backward | None = backward
+        self.versions = [0 if tensor is None else tensor.counter[0] for tensor in inputs]
+        self.path = module_stack.path() if anomaly.get() else ""
+
+    def __repr__(self) -> str:
+        return f"<{self.name}>"
+
+    def check_usable(self, out: Tensor) -> None:
+        """Raise unless the closure is still here and every input still holds what forward saw."""
+        if self.backward is None:
+            raise GradientError(
+                f"op {self.name}: its part of the graph was freed by an earlier backward(); to go through it twice, pass "
+                "retain_graph=True to the first"
+            )
+        for position, (tensor, version) in enumerate(zip(self.inputs, self.versions, strict=True)):
+            if tensor is not None and tensor.counter[0] != version:
+                raise GradientError(
+                    f"op {self.name}: argument {position} (shape {tensor.shape}) was changed in place after the forward "
+                    f"pass (version {tensor.counter[0]}, forward saw {version}), so its gradient would be wrong; run "
+                    "forward again, or change a .clone()"
+                )
+
+    def release(self) -> None:
+        """Let go of the closure and of everything that it keeps alive."""
+        self.backward = None
+        self.inputs = ()
+        self.versions = []
+
+
+class Tensor(TensorMethods):
+    """An ndarray that remembers how it was computed.
+
+    Parameters
+    ----------
+    array:
+        float32, float64, integer or bool; it is wrapped, not copied. `tg.tensor(...)` copies and converts anything.
+    requires_grad:
+        Whether `backward()` fills `.grad`; floating-point only.
+
+    Raises
+    ------
+    DtypeError
+        Another dtype, or `requires_grad` on integers.
+    """
+
+    __slots__ = ("__weakref__", "array", "counter", "grad", "hooks", "node", "requires_grad")
+
+    array: Array
+    grad: Tensor | None
+    requires_grad: bool
+    node: Node | None
+    """How it was computed; None for a leaf."""
+    counter: list[int]
+    """Number of in-place writes, in a list of one that all views of one memory share."""
+    hooks: list[Hook] | None
+
+    __array_ufunc__ = None  # NumPy hands `ndarray * Tensor` over to Tensor.__rmul__
+
+    def __init__(self, array: Array, requires_grad: bool = False) -> None:
+        if not isinstance(array, np.ndarray):  # pyright: ignore[reportUnnecessaryIsInstance]  callers without types
+            raise DtypeError(f"Tensor wraps an ndarray, got {type(array).__name__}; tg.tensor(...) converts other data")
+        if array.dtype.kind not in _KINDS or array.dtype == np.float16 or array.dtype.itemsize > 8:
+            raise DtypeError(f"Tensor: dtype {array.dtype} is not supported; use float32, float64, an integer or bool")
+        self.array = array
+        self.grad = None
+        self.node = None
+        self.counter = [0]
+        self.hooks = None
+        self.requires_grad = False
+        if requires_grad:
+            self.requires_grad_()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of the dimensions."""
+        return self.array.shape
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions."""
+        return self.array.ndim
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """NumPy dtype; equal to `tg.float32` and its like."""
+        return self.array.dtype
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether it was made by the user and not by a recorded op."""
+        return self.node is None
+
+    @property
+    def grad_fn(self) -> Node | None:
+        """The node that computed it (PyTorch's name for `node`)."""
+        return self.node
+
+    @property
+    def version(self) -> int:
+        """Number of in-place writes to its memory so far."""
+        return self.counter[0]
+
+    @property
+    def data(self) -> Tensor:
+        """A detached Tensor on the same memory."""
+        return self.detach()
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        if value.shape != self.shape or value.dtype != self.dtype:
+            raise ShapeError(f"data: got {value.shape} {value.dtype}, expected {self.shape} {self.dtype}")
+        self.array = value.array
+        self.counter[0] += 1
+
+    def size(self, dim: int | None = None) -> Any:
+        """The shape, or one entry of it."""
+        return self.shape if dim is None else self.shape[dim]
+
+    def dim(self) -> int:
+        """Number of dimensions."""
+        return self.array.ndim
+
+    def numel(self) -> int:
+        """Number of elements."""
+        return self.array.size
+
+    def numpy(self) -> Array:
+        """The ndarray itself, sharing memory. Raises `GradientError` if this tensor requires grad, as PyTorch does."""
+        if self.requires_grad:
+            raise GradientError("numpy: this tensor requires grad; NumPy would lose it. Use t.detach().numpy()")
+        return self.array
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        array = self.numpy()
+        if copy is False and dtype is not None and np.dtype(dtype) != array.dtype:
+            raise ValueError(f"np.asarray: {array.dtype} cannot become {dtype} without a copy")
+        return np.array(array, dtype=dtype, copy=copy)
+
+    def __dlpack__(self, **kwargs: Any) -> Any:
+        return self.numpy().__dlpack__(**kwargs)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self.array.__dlpack_device__()
+
+    def item(self) -> Any:
+        """The only element as a Python number. Raises `ShapeError` if there is not exactly one."""
+        if self.array.size != 1:
+            raise ShapeError(f"item: a tensor of shape {self.shape} has {self.array.size} elements, expected 1")
+        return self.array.item()
+
+    def tolist(self) -> Any:
+        """Nested Python lists, or a number for a 0-d tensor."""
+        return self.array.tolist()
+
+    def detach(self) -> Tensor:
+        """The same memory without history; a write to one counts as a change of the other."""
+        out = wrap(self.array)
+        out.counter = self.counter
+        return out
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Ask for (or stop asking for) a gradient; returns itself. Raises `DtypeError` on integers."""
+        if requires_grad and self.array.dtype.kind != "f":
+            raise DtypeError(f"requires_grad: only floating-point tensors have gradients, this one is {self.dtype}")
+        if not requires_grad and self.node is not None:
+            raise GradientError("requires_grad_(False): this tensor was computed by a recorded op; use .detach()")
+        self.requires_grad = requires_grad
+        return self
+
+    def register_hook(self, hook: Hook) -> Callable[[], None]:
+        """Call `hook(grad)` when this tensor's gradient is ready; a returned Tensor replaces it.
+
+        Returns a function that removes the hook.
+        """
+        if not self.requires_grad:
+            raise GradientError("register_hook: this tensor does not require grad, so no gradient will arrive")
+        self.hooks = [*(self.hooks or []), hook]
+
+        def remove() -> None:
+            self.hooks = [kept for kept in self.hooks or [] if kept is not hook]
+
+        return remove
+
+    def retain_grad(self) -> None:
+        """Also keep the gradient of this computed tensor in `.grad`."""
+        if self.node is None:
+            return
+
+        def keep(grad: Tensor) -> None:
+            self.grad = grad.clone().detach()
+
+        self.register_hook(keep)
+
+    def __len__(self) -> int:
+        if self.ndim == 0:
+            raise DtypeError("len: a 0-d tensor has no length")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))
+
+    def __bool__(self) -> bool:
+        if self.array.size != 1:
+            raise ArgumentError(f"bool: the truth of a tensor of shape {self.shape} is ambiguous; use .any() or .all()")
+        return bool(self.array.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        if self.array.dtype.kind not in "iub":
+            raise DtypeError(f"index: only an integer tensor can be an index, this one is {self.dtype}")
+        return int(self.item())
+
+    def __format__(self, spec: str) -> str:
+        return format(self.array.item(), spec) if self.ndim == 0 else format(repr(self), spec)
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        if self.node is not None:
+            raise GradientError("deepcopy: only leaves can be copied; use t.detach().clone()")
+        copied = type(self)(self.array.copy(order="K"), self.requires_grad)
+        memo[id(self)] = copied
+        return copied
+
+    def __repr__(self) -> str:
+        text = np.array2string(self.array, precision=4, separator=", ", prefix="tensor(", threshold=1000, edgeitems=3)
+        if self.array.dtype.name not in ("float32", "int64", "bool"):
+            text += f", dtype={self.array.dtype.name}"
+        if self.node is not None:
+            text += f", grad_fn={self.node!r}"
+        elif self.requires_grad:
+            text += ", requires_grad=True"
+        return f"tensor({text})"
+
+
+def wrap(array: Array) -> Tensor:
+    """A leaf Tensor on an array that a kernel has just made: `Tensor(array)` without its checks."""
+    tensor = Tensor.__new__(Tensor)
+    tensor.array = array
+    tensor.grad = None
+    tensor.node = None
+    tensor.counter = [0]
+    tensor.hooks = None
+    tensor.requires_grad = False
+    return tensor
