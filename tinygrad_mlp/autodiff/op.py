@@ -9,7 +9,7 @@
 The rule gets its arguments as they were passed (Tensors stay Tensors) and returns an ndarray and a closure. The closure
 gets the gradient of the result and the result itself, and returns one gradient for each argument, in order (None for
 one that has none; a single one need not be a tuple). It computes with ops on Tensors, so that it can be differentiated
-in turn. It must not hold the result (a cycle that keeps every forgotten forward pass alive): that is why it is passed in.
+in turn. It must not hold the result itself, a cycle that would keep every forgotten forward pass alive.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _make(rule: Callable[..., tuple[Array, Backward]], view: bool) -> Callable[.
             inputs = tuple([arg if isinstance(arg, Tensor) else None for arg in args])
             for tensor in inputs:
                 if tensor is not None and tensor.requires_grad:
-                    out.node = Node(name, inputs, backward)
+                    out.node = Node(name, inputs, backward, out)
                     out.requires_grad = True
                     break
         return out

@@ -27,32 +27,37 @@ _KINDS = "fiub"  # float32 and float64, integers, bool
 class Node:
     """How one tensor was computed: the op, its arguments (None where one is no Tensor), and the way back."""
 
-    __slots__ = ("backward", "inputs", "name", "path", "versions")
+    __slots__ = ("backward", "inputs", "name", "out_version", "path", "versions")
 
-    def __init__(self, name: str, inputs: tuple[Tensor | None, ...], backward: Backward) -> None:
+    def __init__(self, name: str, inputs: tuple[Tensor | None, ...], backward: Backward, out: Tensor) -> None:
         self.name = name
         self.inputs = inputs
         self.backward: Backward | None = backward
         self.versions = [0 if tensor is None else tensor.counter[0] for tensor in inputs]
+        self.out_version = out.counter[0]
         self.path = module_stack.path() if anomaly.get() else ""
 
     def __repr__(self) -> str:
         return f"<{self.name}>"
 
     def check_usable(self, out: Tensor) -> None:
-        """Raise unless the closure is still here and every input still holds what forward saw."""
+        """Raise unless the closure is still here, and inputs and output still hold what forward left in them."""
         if self.backward is None:
             raise GradientError(
-                f"op {self.name}: its part of the graph was freed by an earlier backward(); to go through it twice, pass "
-                "retain_graph=True to the first"
+                f"op {self.name}: its part of the graph was freed by an earlier backward(); to go through it twice, "
+                "pass retain_graph=True to the first"
             )
         for position, (tensor, version) in enumerate(zip(self.inputs, self.versions, strict=True)):
             if tensor is not None and tensor.counter[0] != version:
-                raise GradientError(
-                    f"op {self.name}: argument {position} (shape {tensor.shape}) was changed in place after the forward "
-                    f"pass (version {tensor.counter[0]}, forward saw {version}), so its gradient would be wrong; run "
-                    "forward again, or change a .clone()"
-                )
+                self._raise_changed(f"argument {position}", tensor)
+        if out.counter[0] != self.out_version:
+            self._raise_changed("its result", out)
+
+    def _raise_changed(self, what: str, tensor: Tensor) -> None:
+        raise GradientError(
+            f"op {self.name}: {what} (shape {tensor.shape}) was changed in place after the forward pass, so the gradient "
+            "would be wrong; run forward again, or change a .clone()"
+        )
 
     def release(self) -> None:
         """Let go of the closure and of everything that it keeps alive."""
