@@ -39,7 +39,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, TypeVar, cast
 import numba
 import numpy as np
 from numba.core.caching import FunctionCache, NullCache
-from numba.extending import overload as overload  # noqa: PLC0414  re-exported: kernels import numba's names from here
+from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
 from tinygrad_mlp.errors import ArgumentError, IndexRangeError, NonFiniteError
@@ -58,8 +58,8 @@ __all__ = [
     "is_array",
     "kernel",
     "launch",
-    "overload",
     "prange",
+    "select",
     "set_num_threads",
     "summing_device",
 ]
@@ -78,6 +78,8 @@ BAD_LABEL, BAD_INDEX, NOT_FINITE = 1, 2, 3
 # `contract` lets a*b + c become one fused multiply-add. Nothing else: reordering would change the bits of a sum with
 # the vector width, and the no-NaN flags would delete the NaN checks.
 _FLAGS: dict[str, Any] = {"fastmath": {"contract"}, "error_model": "numpy", "nogil": True}
+# A loop that calls a function has no vector code, so helpers are always inlined.
+_INLINE_FLAGS: dict[str, Any] = {**_FLAGS, "forceinline": True}
 # In a kernel that only adds up, reordering is what lets the compiler use vectors.
 _SUM_FLAGS: dict[str, Any] = {**_FLAGS, "fastmath": {"contract", "reassoc", "nsz"}}
 
@@ -137,7 +139,7 @@ class _NoCache(NullCache):
 
 def device(function: Function) -> Function:
     """Compile a helper that kernels call; it takes part in their compilation and is not launched itself."""
-    return cast(Any, numba.njit(**_FLAGS)(function))
+    return cast(Any, numba.njit(**_INLINE_FLAGS)(function))
 
 
 def summing_device(function: Function) -> Function:
@@ -145,13 +147,13 @@ def summing_device(function: Function) -> Function:
     return cast(Any, numba.njit(**_SUM_FLAGS)(function))
 
 
-def by_dtype(double: Callable[[float], float]) -> Callable[[Callable[[Any], Any]], Callable[[float], float]]:
+def by_dtype(double: Callable[[float], float]) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]:
     """Make the decorated function of one float32 a device function for both dtypes, with `double` serving float64.
 
     The compiler chooses by the type of the argument. Called from Python, the result is `double`.
     """
 
-    def declare(single: Callable[[Any], Any]) -> Callable[[float], float]:
+    def declare(single: Callable[[Any], Any]) -> Callable[[Any], Any]:
         def function(x: float) -> float:
             return double(x)
 
@@ -162,10 +164,27 @@ def by_dtype(double: Callable[[float], float]) -> Callable[[Callable[[Any], Any]
             return single if x.bitwidth == 32 else in_double
 
         function.__doc__ = single.__doc__
-        overload(function, jit_options=_FLAGS)(choose)
+        options: Any = _INLINE_FLAGS
+        overload(function, jit_options=options, strict=False)(choose)
         return function
 
     return declare
+
+
+@intrinsic
+def _select(_typing: Any, condition: Any, first: Any, second: Any) -> Any:
+    if first != second:
+        return None  # Numba then reports the types as it does for any function
+
+    def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.select(*args)
+
+    return first(condition, first, second), generate
+
+
+# select(condition, first, second) is `first if condition else second` with both computed: one instruction for a whole
+# vector. The conditional expression may become a branch, and a loop with a branch in it runs one element at a time.
+select: Callable[[Any, Any, Any], Any] = cast(Any, _select)
 
 
 class Kernel:
