@@ -5,7 +5,7 @@ polynomials without branches, which the compiler turns into vector code: every l
 function needs two formulas both are computed and one is selected. Infinities and NaN come out as in C.
 
 Greatest errors in float32, in ulps (the distance between neighbouring float32 numbers at the true result): exp 1;
-expm1, log, log1p, tanh, erf, softplus 2; sigmoid 3. Coefficients are minimax fits made for this file: least squares over
+expm1, log, log1p, tanh, erf 2; sigmoid, softplus 3. Coefficients are minimax fits made for this file: least squares on
 Chebyshev nodes, reweighted until the relative error is level, coefficients rounded to float32 one by one.
 """
 
