@@ -13,7 +13,7 @@ import numpy as np
 from tinygrad_mlp.autodiff.mode import anomaly, set_grad_enabled
 from tinygrad_mlp.autodiff.tensor import Tensor, wrap
 from tinygrad_mlp.errors import DtypeError, GradientError, NonFiniteError, ShapeError
-from tinygrad_mlp.kernels.copy import copy
+from tinygrad_mlp.kernels.copy import copy, is_dense
 from tinygrad_mlp.kernels.elementwise import check_finite
 from tinygrad_mlp.kernels.launch import Array, launch
 
@@ -183,7 +183,7 @@ def _accumulate(leaf: Tensor, gradient: Tensor, create_graph: bool, taken: set[i
         leaf.grad.add_(gradient)
         return
     array = gradient.array
-    if _owner(array) in taken or not array.flags.writeable:
+    if _owner(array) in taken or not array.flags.writeable or not is_dense(array):
         array = np.empty_like(leaf.array)
         launch(copy, gradient.array, array)
     taken.add(_owner(array))
