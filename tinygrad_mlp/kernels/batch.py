@@ -1,0 +1,54 @@
+"""Draw a batch: gather rows by index and standardise them in the same pass, uint8 in, float32 or float64 out."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinygrad_mlp.kernels.launch import BAD_INDEX, Array, kernel
+
+__all__ = ["gather_standardize", "take_rows"]
+
+
+@kernel(writes=("out",))
+def gather_standardize(
+    images: Array, indices: Array, mean: Array, inverse_std: Array, out: Array, status: Array
+) -> None:
+    """out[b, d] = (images[indices[b], d] - mean) * inverse_std.
+
+    images (N, D) uint8; indices (B,) int64, negative ones counted from the end; out (B, D) float32 or float64. `mean`
+    and `inverse_std` have one shape and the dtype of `out`: (1, 1) for one value, (1, D) for one per column, (N, 1) for
+    one per image. A bad index sets `status` before anything is written.
+    """
+    count = images.shape[0]
+    for position in range(indices.size):
+        index = indices[position]
+        if index < -count or index >= count:
+            status[0], status[1], status[2], status[3] = BAD_INDEX, position, index, count
+            return
+    number = out.dtype.type
+    for position in range(indices.size):
+        index = indices[position]
+        if index < 0:
+            index += count
+        image, result = images[index], out[position]
+        if mean.shape[1] == 1:
+            row = index if mean.shape[0] > 1 else 0
+            centre, scale = mean[row, 0], inverse_std[row, 0]
+            for column in range(image.size):
+                result[column] = (number(image[column]) - centre) * scale
+        else:
+            for column in range(image.size):
+                result[column] = (number(image[column]) - mean[0, column]) * inverse_std[0, column]
+
+
+@kernel(writes=("out",), compiled=False)
+def take_rows(rows: Array, indices: Array, out: Array, status: Array) -> None:
+    """out[b] = rows[indices[b]] for rows (N, ...) of any dtype; negative indices count from the end."""
+    count = rows.shape[0]
+    outside = (indices < -count) | (indices >= count)
+    if outside.any():
+        position = int(np.argmax(outside))
+        status[:] = BAD_INDEX, position, indices[position], count
+        return
+    # Every index is good by now: "wrap" counts the negative ones from the end, and unlike "raise" needs no buffer.
+    np.take(rows, indices, axis=0, out=out, mode="wrap")
