@@ -128,10 +128,10 @@ def expected_calibration_error(probabilities: ArrayLike, labels: ArrayLike, bins
         raise ArgumentError(f"expected_calibration_error: bins is {bins}; expected at least 1")
     if (scores < 0).any() or not np.allclose(scores.sum(1, dtype=np.float64), 1, atol=1e-4):
         raise ArgumentError("expected_calibration_error: each row must hold probabilities that add up to 1, not logits")
-    confidence = scores.max(1).astype(np.float64)
+    confidence: Floats = scores.max(1).astype(np.float64)
     right = scores.argmax(1) == true
     edges: Floats = np.arange(1, bins, dtype=np.float64) / bins
-    place = edges.searchsorted(confidence)  # edges[place - 1] < confidence <= edges[place]
+    place = np.searchsorted(edges, confidence)  # edges[place - 1] < confidence <= edges[place]
     gaps = np.bincount(place, right - confidence, bins)  # of each bin: its size times (accuracy - confidence)
     return float(np.abs(gaps).sum()) / len(true)
 
