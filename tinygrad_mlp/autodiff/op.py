@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial, wraps
+from inspect import signature
 from typing import Any, ParamSpec, overload
 
 import numpy as np
@@ -51,9 +52,14 @@ def op(rule: Callable[..., Any] | None = None, *, view: bool = False) -> Callabl
 
 def _make(rule: Callable[..., tuple[Array, Backward]], view: bool) -> Callable[..., Tensor]:
     name = rule.__name__
+    parameters = signature(rule)
 
     @wraps(rule)
     def apply(*args: Any, **kwargs: Any) -> Tensor:
+        if kwargs:  # a Tensor given by name is an input like any other
+            bound = parameters.bind(*args, **kwargs)
+            bound.apply_defaults()
+            args, kwargs = bound.args, bound.kwargs
         array, backward = rule(*args, **kwargs)
         out = wrap(array)
         if view:
