@@ -1,0 +1,331 @@
+"""Comparisons, logic on bools, and choosing: where, masked_fill, maximum, minimum, clamp.
+
+Comparisons and logic give bool tensors without a gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tinygrad_mlp.autodiff.methods import Operand
+from tinygrad_mlp.autodiff.op import needs_grad, op
+from tinygrad_mlp.autodiff.ops.broadcast import apply_broadcast, operands, unbroadcast
+from tinygrad_mlp.autodiff.ops.unary import apply_flat, array_of
+from tinygrad_mlp.autodiff.tensor import Backward, Tensor, wrap
+from tinygrad_mlp.errors import ArgumentError, DtypeError, ShapeError
+from tinygrad_mlp.kernels import elementwise as kernels
+from tinygrad_mlp.kernels.choose import choose
+from tinygrad_mlp.kernels.launch import Array, apply_ufunc, is_array, launch
+
+__all__ = [
+    "METHODS",
+    "clamp",
+    "clamp_between",
+    "eq",
+    "fill_where",
+    "ge",
+    "gt",
+    "isfinite",
+    "isinf",
+    "isnan",
+    "le",
+    "logical_and",
+    "logical_not",
+    "logical_or",
+    "logical_xor",
+    "lt",
+    "masked_fill",
+    "maximum",
+    "minimum",
+    "ne",
+    "where",
+]
+
+
+def _compared(name: str, ufunc: np.ufunc, x: Operand, other: Operand) -> Tensor:
+    return wrap(apply_broadcast(name, ufunc, *operands(name, x, other)))
+
+
+def eq(x: Operand, other: Operand) -> Tensor:
+    """x == other, element by element."""
+    return _compared("eq", np.equal, x, other)
+
+
+def ne(x: Operand, other: Operand) -> Tensor:
+    """x != other, element by element."""
+    return _compared("ne", np.not_equal, x, other)
+
+
+def lt(x: Operand, other: Operand) -> Tensor:
+    """x < other, element by element."""
+    return _compared("lt", np.less, x, other)
+
+
+def le(x: Operand, other: Operand) -> Tensor:
+    """x <= other, element by element."""
+    return _compared("le", np.less_equal, x, other)
+
+
+def gt(x: Operand, other: Operand) -> Tensor:
+    """x > other, element by element."""
+    return _compared("gt", np.greater, x, other)
+
+
+def ge(x: Operand, other: Operand) -> Tensor:
+    """x >= other, element by element."""
+    return _compared("ge", np.greater_equal, x, other)
+
+
+def isfinite(x: Tensor) -> Tensor:
+    """Whether each element is neither infinite nor NaN."""
+    return wrap(apply_ufunc(np.isfinite, array_of("isfinite", x)))
+
+
+def isnan(x: Tensor) -> Tensor:
+    """Whether each element is NaN."""
+    return wrap(apply_ufunc(np.isnan, array_of("isnan", x)))
+
+
+def isinf(x: Tensor) -> Tensor:
+    """Whether each element is inf or -inf."""
+    return wrap(apply_ufunc(np.isinf, array_of("isinf", x)))
+
+
+def logical_not(x: Tensor) -> Tensor:
+    """Whether each element is 0 or False."""
+    return wrap(apply_ufunc(np.logical_not, array_of("logical_not", x)))
+
+
+def logical_and(x: Operand, other: Operand) -> Tensor:
+    """Whether both elements are nonzero."""
+    return _compared("logical_and", np.logical_and, x, other)
+
+
+def logical_or(x: Operand, other: Operand) -> Tensor:
+    """Whether at least one of both elements is nonzero."""
+    return _compared("logical_or", np.logical_or, x, other)
+
+
+def logical_xor(x: Operand, other: Operand) -> Tensor:
+    """Whether exactly one of both elements is nonzero."""
+    return _compared("logical_xor", np.logical_xor, x, other)
+
+
+def _equal_operator(x: Tensor, other: Any) -> Any:
+    """x == other; an object that is no operand (None, a string) is simply not equal."""
+    return eq(x, other) if _is_operand(other) else NotImplemented
+
+
+def _unequal_operator(x: Tensor, other: Any) -> Any:
+    return ne(x, other) if _is_operand(other) else NotImplemented
+
+
+def _is_operand(value: object) -> bool:
+    return isinstance(value, (Tensor, np.ndarray, np.generic, int, float))
+
+
+def _bitwise(symbol: str, ufunc: np.ufunc, *inputs: Operand) -> Tensor:
+    """A bitwise operator: the logical one on bools, on the bits of integers; `DtypeError` on floats."""
+    arrays = operands(symbol, *inputs) if len(inputs) == 2 else (array_of(symbol, inputs[0]),)
+    for array in arrays:
+        if isinstance(array, float) or (is_array(array) and array.dtype.kind == "f"):
+            raise DtypeError(f"{symbol}: expected bools or integers, got floating-point; compare first, as in (x > 0)")
+    return wrap(apply_broadcast(symbol, ufunc, *arrays) if len(arrays) == 2 else apply_ufunc(ufunc, *arrays))
+
+
+def _and_operator(x: Operand, other: Operand) -> Tensor:
+    return _bitwise("&", np.bitwise_and, x, other)
+
+
+def _or_operator(x: Operand, other: Operand) -> Tensor:
+    return _bitwise("|", np.bitwise_or, x, other)
+
+
+def _xor_operator(x: Operand, other: Operand) -> Tensor:
+    return _bitwise("^", np.bitwise_xor, x, other)
+
+
+def _invert_operator(x: Tensor) -> Tensor:
+    return _bitwise("~", np.invert, x)
+
+
+@op
+def where(condition: Tensor | Array, x: Operand, other: Operand) -> tuple[Array, Backward]:
+    """x where the bool condition holds, `other` elsewhere; all three broadcast.
+
+    Raises
+    ------
+    DtypeError
+        A condition that is not bool, or float32 with float64.
+    ShapeError
+        Shapes that do not broadcast.
+    """
+    mask = _mask("where", condition)
+    a, b = operands("where", x, other)
+
+    def backward(grad: Tensor, out: Tensor) -> tuple[Tensor | None, ...]:
+        grad_x = unbroadcast(masked_fill(grad, ~mask, 0.0), x) if needs_grad(x) else None
+        grad_other = unbroadcast(masked_fill(grad, mask, 0.0), other) if needs_grad(other) else None
+        return None, grad_x, grad_other
+
+    return _chosen("where", mask.array, a, b), backward
+
+
+def masked_fill(x: Tensor, mask: Tensor | Array, value: float | Tensor) -> Tensor:
+    """x with `value` written wherever the bool mask, which broadcasts to the shape of x, holds.
+
+    Raises
+    ------
+    DtypeError
+        A mask that is not bool, or a fraction for an integer tensor.
+    ShapeError
+        A mask that does not broadcast to the shape of x, or a value that is not a single number.
+    """
+    array_of("masked_fill", x)
+    if isinstance(value, Tensor):
+        if value.ndim > 0:
+            raise ShapeError(f"masked_fill: value must be a number or a 0-d tensor, got shape {value.shape}; use where")
+        return where(mask, value, x)
+    return fill_where(x, mask, value)
+
+
+@op
+def fill_where(x: Tensor, mask: Tensor | Array, value: float) -> tuple[Array, Backward]:
+    """`masked_fill` with a number."""
+    condition = _mask("masked_fill", mask)
+    if isinstance(value, float) and x.dtype.kind != "f":
+        raise DtypeError(f"masked_fill: {value} does not fit into {x.dtype}")
+
+    def backward(grad: Tensor, out: Tensor) -> Tensor:
+        return masked_fill(grad, condition, 0.0)
+
+    out = np.empty_like(x.array)
+    try:
+        launch(choose, condition.array, value, x.array, out)
+    except ValueError as error:
+        raise ShapeError(f"masked_fill: the mask {condition.shape} does not broadcast to {x.shape}") from error
+    return out, backward
+
+
+def _mask(name: str, condition: Tensor | Array) -> Tensor:
+    """The condition as a Tensor. Raises `DtypeError` unless it is bool."""
+    mask = condition if isinstance(condition, Tensor) else wrap(np.asarray(condition))
+    if mask.dtype.kind != "b":
+        raise DtypeError(f"{name}: the condition must be bool, got {mask.dtype}; compare first, as in (x > 0)")
+    return mask
+
+
+def _chosen(name: str, mask: Array, a: Any, b: Any) -> Array:
+    """New array of a where the mask holds and b elsewhere, in the memory order of an operand of the result's shape."""
+    try:
+        shape = np.broadcast_shapes(mask.shape, np.shape(a), np.shape(b))
+    except ValueError as error:
+        raise ShapeError(f"{name}: shapes {mask.shape}, {np.shape(a)} and {np.shape(b)} do not broadcast") from error
+    dtype = np.result_type(a, b)
+    leader = next((array for array in (a, b, mask) if np.shape(array) == shape and is_array(array)), None)
+    out = np.empty(shape, dtype) if leader is None else np.empty_like(leader, dtype)
+    launch(choose, mask, a, b, out)
+    return out
+
+
+@op
+def maximum(x: Operand, other: Operand) -> tuple[Array, Backward]:
+    """The greater of both elements; NaN if either is. At a tie each operand gets half of the gradient."""
+    a, b = operands("maximum", x, other)
+
+    def backward(grad: Tensor, out: Tensor) -> tuple[Tensor | None, ...]:
+        return _to_winners(grad, x, other, lt)
+
+    return apply_broadcast("maximum", np.maximum, a, b), backward
+
+
+@op
+def minimum(x: Operand, other: Operand) -> tuple[Array, Backward]:
+    """The lesser of both elements; NaN if either is. At a tie each operand gets half of the gradient."""
+    a, b = operands("minimum", x, other)
+
+    def backward(grad: Tensor, out: Tensor) -> tuple[Tensor | None, ...]:
+        return _to_winners(grad, x, other, gt)
+
+    return apply_broadcast("minimum", np.minimum, a, b), backward
+
+
+def _to_winners(
+    grad: Tensor, x: Operand, other: Operand, loses: Callable[[Operand, Operand], Tensor]
+) -> tuple[Tensor | None, ...]:
+    """Pass the gradient to the operand that does not lose to the other, half to each where they are equal."""
+    shared = where(eq(x, other), grad * 0.5, grad)
+    grad_x = unbroadcast(masked_fill(shared, loses(x, other), 0.0), x) if needs_grad(x) else None
+    grad_other = unbroadcast(masked_fill(shared, loses(other, x), 0.0), other) if needs_grad(other) else None
+    return grad_x, grad_other
+
+
+def clamp(x: Tensor, min: Operand | None = None, max: Operand | None = None) -> Tensor:
+    """x limited to min..max (max where min > max); None is no limit, and limits that are tensors broadcast.
+
+    The gradient passes where min <= x <= max. Raises `ArgumentError` if both limits are None.
+    """
+    array = array_of("clamp", x)
+    if min is None and max is None:
+        raise ArgumentError("clamp: both limits are None; give min, max or both")
+    if (
+        array.dtype.kind == "f"
+        and not isinstance(min, (Tensor, np.ndarray))
+        and not isinstance(max, (Tensor, np.ndarray))
+    ):
+        return clamp_between(x, -np.inf if min is None else float(min), np.inf if max is None else float(max))
+    limited = x if min is None else where(lt(x, min), min, x)
+    return limited if max is None else where(gt(limited, max), max, limited)
+
+
+@op
+def clamp_between(x: Tensor, low: float, high: float) -> tuple[Array, Backward]:
+    """`clamp` with numbers."""
+
+    def backward(grad: Tensor, out: Tensor) -> Tensor:
+        return where(logical_and(ge(x, low), le(x, high)), grad, 0.0)
+
+    return apply_flat(kernels.clamp, x, low, high), backward
+
+
+def _where_method(x: Tensor, condition: Tensor | Array, other: Operand) -> Tensor:
+    """x where the condition holds, `other` elsewhere."""
+    return where(condition, x, other)
+
+
+METHODS: dict[str, Callable[..., Any]] = {
+    "eq": eq,
+    "ne": ne,
+    "lt": lt,
+    "le": le,
+    "gt": gt,
+    "ge": ge,
+    "__eq__": _equal_operator,
+    "__ne__": _unequal_operator,
+    "__lt__": lt,
+    "__le__": le,
+    "__gt__": gt,
+    "__ge__": ge,
+    "isfinite": isfinite,
+    "isnan": isnan,
+    "isinf": isinf,
+    "logical_not": logical_not,
+    "logical_and": logical_and,
+    "logical_or": logical_or,
+    "logical_xor": logical_xor,
+    "__and__": _and_operator,
+    "__rand__": _and_operator,
+    "__or__": _or_operator,
+    "__ror__": _or_operator,
+    "__xor__": _xor_operator,
+    "__rxor__": _xor_operator,
+    "__invert__": _invert_operator,
+    "where": _where_method,
+    "masked_fill": masked_fill,
+    "maximum": maximum,
+    "minimum": minimum,
+    "clamp": clamp,
+}

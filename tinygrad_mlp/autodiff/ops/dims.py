@@ -1,0 +1,47 @@
+"""Checks of `dim` arguments: each raises `ShapeError` or `ArgumentError`, naming the op."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import index
+from typing import Any
+
+from tinygrad_mlp.errors import ArgumentError, ShapeError
+
+__all__ = ["one_dim", "several_dims"]
+
+
+def one_dim(name: str, dim: Any, shape: tuple[int, ...]) -> int:
+    """`dim` counted from the front. A 0-d tensor counts as having one dimension, as in PyTorch.
+
+    Raises
+    ------
+    ArgumentError
+        It is no integer.
+    ShapeError
+        It is out of range for the shape.
+    """
+    try:
+        position = index(dim)
+    except TypeError:
+        raise ArgumentError(f"{name}: dim must be an integer, got {dim!r}") from None
+    ndim = len(shape) or 1
+    if not -ndim <= position < ndim:
+        raise ShapeError(f"{name}: dim {position} is out of range for shape {shape}; expected {-ndim} to {ndim - 1}")
+    return position % ndim
+
+
+def several_dims(name: str, dim: int | Sequence[int] | None, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The dimensions to reduce, ascending; None and an empty sequence stand for all of them.
+
+    Raises as `one_dim` does, and `ArgumentError` if one is named twice.
+    """
+    if dim is None:
+        return tuple(range(len(shape)))
+    listed = tuple(dim) if isinstance(dim, Sequence) else (dim,)
+    if not listed:
+        return tuple(range(len(shape)))
+    dims = sorted(one_dim(name, entry, shape) for entry in listed)
+    if len(set(dims)) < len(dims):
+        raise ArgumentError(f"{name}: dim {dim} names a dimension of shape {shape} twice")
+    return tuple(dims) if shape else ()

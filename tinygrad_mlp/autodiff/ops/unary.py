@@ -1,0 +1,49 @@
+"""What the ops of one operand share: a floating-point operand, an output that lies in memory as it does, no slope."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinygrad_mlp.autodiff.tensor import Tensor, wrap
+from tinygrad_mlp.errors import DtypeError
+from tinygrad_mlp.kernels.copy import converted
+from tinygrad_mlp.kernels.elementwise import fill
+from tinygrad_mlp.kernels.launch import Array, Kernel, apply_ufunc, launch
+
+__all__ = ["apply_flat", "array_of", "float_ufunc", "floating", "zero_gradient"]
+
+
+def array_of(name: str, x: Any) -> Array:
+    """The array of a Tensor. Raises `DtypeError` for anything else."""
+    if isinstance(x, Tensor):
+        return x.array
+    raise DtypeError(f"{name}: expected a Tensor, got {type(x).__name__}; tg.tensor(...) makes one")
+
+
+def floating(name: str, x: Tensor) -> Array:
+    """The array of a Tensor, integers and bools converted to float32."""
+    array = array_of(name, x)
+    return array if array.dtype.kind == "f" else converted(array, np.float32)
+
+
+def float_ufunc(name: str, ufunc: np.ufunc, x: Tensor) -> Array:
+    """A NumPy function of one floating-point operand."""
+    return apply_ufunc(ufunc, floating(name, x))
+
+
+def apply_flat(kernel: Kernel, x: Tensor, *arguments: Tensor | float) -> Array:
+    """Launch an elementwise kernel into a new array in the memory order of x; `arguments` follow x in its call."""
+    array = floating(kernel.name, x)
+    others = [argument.array if isinstance(argument, Tensor) else argument for argument in arguments]
+    out = np.empty_like(array)
+    launch(kernel, array, *others, out)
+    return out
+
+
+def zero_gradient(x: Tensor) -> Tensor:
+    """The gradient of a step function by x: 0 everywhere, as in PyTorch."""
+    out = np.empty_like(x.array)
+    launch(fill, out, 0.0)
+    return wrap(out)
