@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from tinygrad_mlp.autodiff import engine
-from tinygrad_mlp.autodiff.ops import arithmetic, compare, elementary, inplace
+from tinygrad_mlp.autodiff.ops import activation, arithmetic, compare, elementary, index, inplace, shape, softmax
 from tinygrad_mlp.autodiff.tensor import Tensor
 
 __all__: list[str] = []
 
-for _family in (arithmetic, compare, elementary, inplace):
+for _family in (activation, arithmetic, compare, elementary, index, inplace, shape, softmax):
     for _name, _method in _family.METHODS.items():
         setattr(Tensor, _name, _method)
 setattr(Tensor, "backward", engine.backward)  # noqa: B010  declared in methods.py, which a plain assignment would redefine

@@ -25,7 +25,6 @@ __all__ = [
     "clamp",
     "clamp_between",
     "eq",
-    "fill_where",
     "ge",
     "gt",
     "isfinite",
@@ -174,37 +173,34 @@ def where(condition: Tensor | Array, x: Operand, other: Operand) -> tuple[Array,
     return _chosen("where", mask.array, a, b), backward
 
 
-def masked_fill(x: Tensor, mask: Tensor | Array, value: float | Tensor) -> Tensor:
-    """x with `value` written wherever the bool mask, which broadcasts to the shape of x, holds.
+@op
+def masked_fill(x: Tensor, mask: Tensor | Array, value: float | Tensor) -> tuple[Array, Backward]:
+    """x with `value` (a number or a 0-d tensor) wherever the bool mask, which broadcasts to the shape of x, holds.
 
     Raises
     ------
     DtypeError
-        A mask that is not bool, or a fraction for an integer tensor.
+        A mask that is not bool, a fraction for an integer tensor, or float32 with float64.
     ShapeError
-        A mask that does not broadcast to the shape of x, or a value that is not a single number.
+        A mask that does not broadcast to the shape of x, or a value with dimensions.
     """
-    array_of("masked_fill", x)
-    if isinstance(value, Tensor):
-        if value.ndim > 0:
-            raise ShapeError(f"masked_fill: value must be a number or a 0-d tensor, got shape {value.shape}; use where")
-        return where(mask, value, x)
-    return fill_where(x, mask, value)
-
-
-@op
-def fill_where(x: Tensor, mask: Tensor | Array, value: float) -> tuple[Array, Backward]:
-    """`masked_fill` with a number."""
+    array, number = operands("masked_fill", x, value)
     condition = _mask("masked_fill", mask)
-    if isinstance(value, float) and x.dtype.kind != "f":
-        raise DtypeError(f"masked_fill: {value} does not fit into {x.dtype}")
+    if array is not x.array:
+        raise DtypeError(f"masked_fill: {value!r} does not fit into {x.dtype}")
+    if np.ndim(number) > 0:
+        raise ShapeError(
+            f"masked_fill: value must be a number or a 0-d tensor, got shape {np.shape(number)}; use where"
+        )
 
-    def backward(grad: Tensor, out: Tensor) -> Tensor:
-        return masked_fill(grad, condition, 0.0)
+    def backward(grad: Tensor, out: Tensor) -> tuple[Tensor | None, ...]:
+        grad_x = masked_fill(grad, condition, 0.0) if needs_grad(x) else None
+        grad_value = masked_fill(grad, ~condition, 0.0).sum() if needs_grad(value) else None
+        return grad_x, None, grad_value
 
-    out = np.empty_like(x.array)
+    out = np.empty_like(array)
     try:
-        launch(choose, condition.array, value, x.array, out)
+        launch(choose, condition.array, number, array, out)
     except ValueError as error:
         raise ShapeError(f"masked_fill: the mask {condition.shape} does not broadcast to {x.shape}") from error
     return out, backward
