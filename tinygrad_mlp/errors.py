@@ -11,6 +11,7 @@ __all__ = [
     "NonFiniteError",
     "ShapeError",
     "TinygradError",
+    "UnknownAttributeError",
 ]
 
 
@@ -52,3 +53,7 @@ class CheckpointError(TinygradError, ValueError):
 
 class CaptureError(TinygradError, RuntimeError):
     """A step cannot be recorded: Python read a value while it was captured."""
+
+
+class UnknownAttributeError(TinygradError, AttributeError):
+    """A module has no attribute of this name: most often a typo, or `super().__init__()` was forgotten."""

@@ -102,13 +102,27 @@ class _ModuleStack(threading.local):
         self.modules: list[Any] = []
 
     def path(self) -> str:
-        """Where we are: `net.2: Linear(50, 10)`; empty outside any module."""
+        """Where we are: `net.2: Linear(50, 10)`; without the path for the outermost, empty outside any module."""
         if not self.modules:
             return ""
         names = ["net"]
-        for parent, child in zip(self.modules, self.modules[1:], strict=False):
-            names.extend(name for name, module in parent.named_children() if module is child)
-        return f"{'.'.join(names)}: {self.modules[-1]!r}".splitlines()[0]
+        names.extend(_name_within(parent, child) for parent, child in zip(self.modules, self.modules[1:], strict=False))
+        innermost = _described(self.modules[-1])
+        return innermost if len(names) == 1 else f"{'.'.join(names)}: {innermost}"
+
+
+def _name_within(parent: Any, child: Any) -> str:
+    """The attribute path from a module to one beneath it, `layers.2`; its class where it is no part of the parent."""
+    for name, module in parent.named_modules():
+        if module is child:
+            return name or "(itself)"
+    return f"({type(child).__name__})"
+
+
+def _described(module: Any) -> str:
+    """`Linear(50, 10)`; for a module made of others its class alone."""
+    kind = type(module).__name__
+    return kind if any(True for _ in module.children()) else f"{kind}({module.extra_repr()})"
 
 
 module_stack = _ModuleStack()

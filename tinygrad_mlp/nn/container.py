@@ -1,0 +1,178 @@
+"""Modules made of modules: Sequential, ModuleList, ModuleDict."""
+
+from __future__ import annotations
+
+import itertools
+import operator
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
+from typing import Any, Self, SupportsIndex, overload
+
+from tinygrad_mlp.errors import ArgumentError, DtypeError, IndexRangeError
+from tinygrad_mlp.nn.module import Module
+from tinygrad_mlp.nn.names import did_you_mean
+
+__all__ = ["ModuleDict", "ModuleList", "Sequential"]
+
+
+class _ModuleSequence(Module):
+    """Child modules in an order, reached by position."""
+
+    def __len__(self) -> int:
+        return len(list(self._own_children()))
+
+    def __iter__(self) -> Iterator[Module]:
+        return (child for _, child in self._own_children())
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> Module: ...
+    @overload
+    def __getitem__(self, index: slice) -> Self: ...
+    def __getitem__(self, index: SupportsIndex | slice) -> Module | Self:
+        """One module, or a container of the same modules for a slice."""
+        if isinstance(index, slice):
+            part = type(self)()
+            for name, child in list(self._own_children())[index]:
+                part.add_module(name, child)
+            return part
+        return getattr(self, self._name_at(index))
+
+    def __setitem__(self, index: SupportsIndex, module: Module) -> None:
+        self.add_module(self._name_at(index), _checked(self, module))
+
+    def __delitem__(self, index: SupportsIndex) -> None:
+        delattr(self, self._name_at(index))
+        self._renumber(list(self._own_children()))
+
+    def append(self, module: Module) -> Self:
+        """Add a module at the end, named by its position or, where that name is taken, by the next free number."""
+        names = {name for name, _ in self._own_children()}
+        position = next(position for position in itertools.count(len(names)) if str(position) not in names)
+        self.add_module(str(position), _checked(self, module))
+        return self
+
+    def extend(self, modules: Iterable[Module]) -> Self:
+        """Add several modules at the end."""
+        for module in list(modules):
+            self.append(module)
+        return self
+
+    def insert(self, index: SupportsIndex, module: Module) -> Self:
+        """Add a module before the given position."""
+        members = list(self._own_children())
+        members.insert(operator.index(index), (str(len(members)), _checked(self, module)))
+        self._renumber(members)
+        return self
+
+    def _renumber(self, members: list[tuple[str, Module]]) -> None:
+        """Hold these modules in this order; names that are numbers become positions again."""
+        for name, _ in list(self._own_children()):
+            delattr(self, name)
+        for position, (name, module) in enumerate(members):
+            self.add_module(str(position) if name.isdigit() else name, module)
+
+    def _name_at(self, index: SupportsIndex) -> str:
+        names = [name for name, _ in self._own_children()]
+        position = operator.index(index)
+        if not -len(names) <= position < len(names):
+            raise IndexRangeError(f"{type(self).__name__}: index {position} is out of range for {len(names)} modules")
+        return names[position]
+
+
+class Sequential(_ModuleSequence):
+    """Modules one after another: the output of each is the input of the next.
+
+    Takes the modules as arguments, or one mapping of names to modules. Indexing gives a module, slicing a Sequential.
+
+    Raises `DtypeError` for an argument that is no Module.
+
+    >>> net = nn.Sequential(nn.Linear(784, 50), nn.ReLU(), nn.Linear(50, 10))
+    >>> net = nn.Sequential(OrderedDict(hidden=nn.Linear(784, 50), act=nn.ReLU(), output=nn.Linear(50, 10)))
+    """
+
+    def __init__(self, *modules: Module | Mapping[str, Module]) -> None:
+        super().__init__()
+        if len(modules) == 1 and isinstance(modules[0], Mapping):
+            named: Iterable[tuple[str, object]] = modules[0].items()
+        else:
+            named = ((str(position), module) for position, module in enumerate(modules))
+        for name, module in named:
+            self.add_module(name, _checked(self, module))
+
+    def forward(self, x: Any) -> Any:
+        """Pass x through all modules in turn."""
+        for module in self:
+            x = module(x)
+        return x
+
+
+class ModuleList(_ModuleSequence):
+    """A list whose modules are found by `parameters()`, unlike those in a Python list. It computes nothing itself.
+
+    >>> self.layers = nn.ModuleList(nn.Linear(50, 50) for _ in range(5))
+    """
+
+    def __init__(self, modules: Iterable[Module] = ()) -> None:
+        super().__init__()
+        self.extend(modules)
+
+
+class ModuleDict(Module):
+    """A dict whose modules are found by `parameters()`, unlike those in a Python dict. It computes nothing itself.
+
+    >>> self.heads = nn.ModuleDict({"class": nn.Linear(50, 10), "angle": nn.Linear(50, 1)})
+    """
+
+    def __init__(self, modules: Mapping[str, Module] | None = None) -> None:
+        super().__init__()
+        self.update(modules or {})
+
+    def __getitem__(self, key: str) -> Module:
+        members = self._members()
+        if key not in members:
+            hint = did_you_mean(key, members)
+            raise ArgumentError(f"ModuleDict has no module {key!r}; it holds {list(members)}{hint}")
+        return members[key]
+
+    def __setitem__(self, key: str, module: Module) -> None:
+        self.add_module(key, _checked(self, module))
+
+    def __delitem__(self, key: str) -> None:
+        delattr(self, key)
+
+    def __len__(self) -> int:
+        return len(self._members())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._members())
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._members()
+
+    def keys(self) -> KeysView[str]:
+        """The names."""
+        return self._members().keys()
+
+    def values(self) -> ValuesView[Module]:
+        """The modules."""
+        return self._members().values()
+
+    def items(self) -> ItemsView[str, Module]:
+        """Names and modules."""
+        return self._members().items()
+
+    def update(self, modules: Mapping[str, Module]) -> None:
+        """Add or replace several modules."""
+        for name, module in modules.items():
+            self[name] = module
+
+    def _members(self) -> dict[str, Module]:
+        return dict(self._own_children())
+
+
+def _checked(container: Module, module: object) -> Module:
+    if not isinstance(module, Module):
+        raise DtypeError(
+            f"{type(container).__name__}: expected Modules, got {type(module).__name__}; "
+            "a class must be called (nn.ReLU(), not nn.ReLU), and functions have layers (nn.ReLU() for F.relu)"
+        )
+    return module
