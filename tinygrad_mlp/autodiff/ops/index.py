@@ -1,0 +1,412 @@
+"""Indexing and index assignment as in PyTorch, and gather by index along a dimension.
+
+An index such as `x[0, mask, None, 2:]` has two parts. Integers, slices, None and Ellipsis make a view. Integer arrays,
+and boolean masks, which stand for the integer arrays `nonzero(mask)`, then copy elements out of that view. Each part is
+an op, and each has an op that goes the way back: zeros, with the gradient written or added where elements came from.
+"""
+
+from __future__ import annotations
+
+import sys
+from operator import index as as_integer
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+
+from tinygrad_mlp.autodiff.methods import Index, Operand
+from tinygrad_mlp.autodiff.mode import grad_enabled
+from tinygrad_mlp.autodiff.op import needs_grad, op
+from tinygrad_mlp.autodiff.ops.broadcast import unbroadcast
+from tinygrad_mlp.autodiff.ops.dims import one_dim
+from tinygrad_mlp.autodiff.ops.inplace import check_writable
+from tinygrad_mlp.autodiff.ops.shape import expand, reshape, to
+from tinygrad_mlp.autodiff.tensor import Backward, Tensor, wrap
+from tinygrad_mlp.errors import ArgumentError, DtypeError, GradientError, IndexRangeError, ShapeError
+from tinygrad_mlp.kernels.copy import copy
+from tinygrad_mlp.kernels.gather import gather_along, gather_at, put_at, scatter_add_along, scatter_add_at
+from tinygrad_mlp.kernels.launch import Array, is_array, launch
+
+__all__ = ["METHODS", "gather", "getitem", "index_select", "setitem", "take_along_dim"]
+
+
+class _Region(NamedTuple):
+    """What an index selects: first a view, then (where there are arrays) elements of it."""
+
+    view: tuple[Any, ...]
+    """Integers, slices and None, one for each dimension of x, and an Ellipsis so that NumPy returns a view."""
+    arrays: tuple[Tensor | None, ...]
+    """For each dimension of the view an integer Tensor, or None for all of it; empty if there is no Tensor."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the view is all of x."""
+        return all(part is Ellipsis or part == slice(None) for part in self.view)
+
+
+def _region(name: str, shape: tuple[int, ...], index: Index) -> _Region:
+    """Read an index. Raises `IndexRangeError`, `ShapeError` (a mask) or `DtypeError` (an array of floats)."""
+    given = cast("tuple[Any, ...]", index if isinstance(index, tuple) else (index,))
+    items: list[Any] = [_as_item(name, item) for item in given]
+    taken = sum(_dims_taken(item) for item in items)
+    dots = [position for position, item in enumerate(items) if item is Ellipsis]
+    if taken > len(shape) or len(dots) > 1:
+        what = f"{taken} indices" if taken > len(shape) else "more than one ..."
+        raise IndexRangeError(f"{name}: {what} for a tensor of shape {shape}")
+    gap = dots[0] if dots else len(items)
+    items[gap : gap + 1] = [slice(None)] * (len(shape) - taken)
+    view: list[Any] = []
+    arrays: list[Tensor | None] = []
+    dim = 0
+    for item in items:
+        if isinstance(item, Tensor) and item.dtype == np.bool_:
+            selected = _mask_indices(name, item, shape, dim)
+            view.extend([slice(None)] * item.ndim if item.ndim else [None])
+            arrays.extend(selected)
+        elif isinstance(item, Tensor):
+            view.append(slice(None))
+            arrays.append(item)
+        else:
+            view.append(_checked_integer(name, item, shape, dim) if isinstance(item, int) else item)
+            if not isinstance(item, int):
+                arrays.append(None)
+        dim += _dims_taken(item)
+    return _Region((*view, Ellipsis), tuple(arrays) if any(array is not None for array in arrays) else ())
+
+
+def _as_item(name: str, item: Any) -> Any:
+    """One entry of an index as None, Ellipsis, slice, int or Tensor of integers or bools."""
+    if item is None or item is Ellipsis:
+        return item
+    if isinstance(item, slice):
+        return _as_slice(name, cast(Any, item))
+    if isinstance(item, Tensor):
+        tensor = item
+    elif isinstance(item, (bool, np.bool_, np.ndarray, list, tuple, range)):
+        array = np.asarray(cast(Any, item))
+        tensor = wrap(array if array.size else array.astype(np.int64 if array.dtype.kind == "f" else array.dtype))
+    else:
+        try:
+            return as_integer(item)
+        except TypeError:
+            raise DtypeError(
+                f"{name}: {item!r} is no index; use integers, slices, None, ... or arrays of them"
+            ) from None
+    if tensor.dtype.kind not in "iub":
+        raise DtypeError(f"{name}: an index array must hold integers or bools, got {tensor.dtype} {tensor.shape}")
+    return as_integer(tensor) if tensor.ndim == 0 and tensor.dtype != np.bool_ else tensor
+
+
+def _as_slice(name: str, item: Any) -> slice:
+    bounds = (item.start, item.stop, item.step)
+    try:
+        start, stop, step = [None if bound is None else as_integer(bound) for bound in bounds]
+    except TypeError:
+        raise DtypeError(f"{name}: the bounds of a slice must be integers, got {item}") from None
+    if step == 0:
+        raise ArgumentError(f"{name}: the step of a slice cannot be 0")
+    return slice(start, stop, step)
+
+
+def _dims_taken(item: Any) -> int:
+    """How many dimensions of x an entry of the index stands for."""
+    if item is None or item is Ellipsis:
+        return 0
+    return item.ndim if isinstance(item, Tensor) and item.dtype == np.bool_ else 1
+
+
+def _checked_integer(name: str, item: int, shape: tuple[int, ...], dim: int) -> int:
+    size = shape[dim]
+    if not -size <= item < size:
+        raise IndexRangeError(
+            f"{name}: index {item} is out of range for dim {dim} of shape {shape}; expected {-size} to {size - 1}"
+        )
+    return item
+
+
+def _mask_indices(name: str, mask: Tensor, shape: tuple[int, ...], dim: int) -> list[Tensor]:
+    """The integer arrays that a mask stands for; a single bool is a mask over a new dimension of size 1."""
+    masked = shape[dim : dim + mask.ndim]
+    if mask.shape != masked:
+        raise ShapeError(f"{name}: a mask of shape {mask.shape} does not fit shape {shape} from dim {dim}: {masked}")
+    return [wrap(positions) for positions in np.nonzero(np.atleast_1d(mask.array))]
+
+
+def getitem(x: Tensor, index: Index) -> Tensor:
+    """x[index]: integers, slices, None and Ellipsis give a view; integer arrays and boolean masks give a copy.
+
+    Raises
+    ------
+    IndexRangeError
+        An index is out of range, or there are more indices than dimensions.
+    ShapeError
+        A mask has another shape than what it masks, or index arrays do not broadcast.
+    DtypeError
+        An index array holds floats.
+    """
+    region = _region("getitem", x.shape, index)
+    viewed = x if region.arrays and region.is_whole else slice_view(x, region.view)
+    return index_at(viewed, *region.arrays) if region.arrays else viewed
+
+
+@op(view=True)
+def slice_view(x: Tensor, index: tuple[Any, ...]) -> tuple[Array, Backward]:
+    """The part of x that integers, slices and None select; shares memory."""
+
+    def backward(grad: Tensor, out: Tensor) -> Tensor:
+        return embed(grad, x.array, index)
+
+    return x.array[index], backward
+
+
+@op
+def embed(x: Tensor, like: Array, index: tuple[Any, ...]) -> tuple[Array, Backward]:
+    """Zeros of the shape of `like`, with x where `slice_view` took it from."""
+
+    def backward(grad: Tensor, out: Tensor) -> Tensor:
+        return slice_view(grad, index)
+
+    array = np.empty_like(like)
+    launch(copy, np.zeros((), like.dtype), array)
+    launch(copy, x.array, array[index])
+    return array, backward
+
+
+@op
+def index_at(x: Tensor, *indices: Tensor | None) -> tuple[Array, Backward]:
+    """The elements that integer Tensors, or None for all of a dimension, select; negative ones count from the end."""
+
+    def backward(grad: Tensor, out: Tensor) -> Tensor:
+        return scatter_at(grad, x.shape, *indices)
+
+    arrays = _arrays(indices)
+    out = np.empty_like(x.array, shape=_selected_shape(x.shape, arrays))
+    launch(gather_at, x.array, out, *arrays)
+    return out, backward
+
+
+@op
+def scatter_at(x: Tensor, shape: tuple[int, ...], *indices: Tensor | None) -> tuple[Array, Backward]:
+    """Zeros, with x added where `index_at` took it from; repeated indices add up."""
+
+    def backward(grad: Tensor, out: Tensor) -> tuple[Tensor | None, ...]:
+        return (index_at(grad, *indices),)
+
+    out = np.empty(shape, x.dtype)
+    launch(scatter_add_at, x.array, out, *_arrays(indices))
+    return out, backward
+
+
+def _arrays(indices: tuple[Tensor | None, ...]) -> list[Array | None]:
+    return [None if index is None else index.array for index in indices]
+
+
+def _selected_shape(shape: tuple[int, ...], arrays: list[Array | None]) -> tuple[int, ...]:
+    """Shape of x[arrays]: that of the arrays, broadcast, in the place of their dimensions (or in front)."""
+    dims = [dim for dim, array in enumerate(arrays) if array is not None]
+    shapes = [array.shape for array in arrays if array is not None]
+    try:
+        joined = np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise ShapeError(f"getitem: index arrays of shapes {shapes} do not broadcast together") from None
+    place = dims[0] if dims[-1] - dims[0] == len(dims) - 1 else 0
+    kept = [size for dim, size in enumerate(shape) if dim not in dims]
+    return (*kept[:place], *joined, *kept[place:])
+
+
+def setitem(x: Tensor, index: Index, value: Operand) -> None:
+    """x[index] = value; the value broadcasts and is converted to the dtype of x.
+
+    Where no gradient is involved (or under `no_grad`) this writes into the memory of x. Where one is, x becomes the
+    result of a recorded op in memory of its own, and a `backward()` through what was computed from x before raises.
+
+    Raises
+    ------
+    GradientError
+        x is a leaf that requires grad; or a gradient is involved and x shares its memory with another tensor, which
+        would not see the change: `x[0][1] = v` must be `x[0, 1] = v`.
+    IndexRangeError, ShapeError, DtypeError
+        As for reading; or the value does not broadcast to what is selected.
+    """
+    region = _region("setitem", x.shape, index)
+    source = value if isinstance(value, Tensor) else wrap(np.asarray(value, None if is_array(value) else x.dtype))
+    selected = x.array[region.view].shape
+    if region.arrays:
+        selected = _selected_shape(selected, _arrays(region.arrays))
+    while source.ndim > len(selected) and source.shape[0] == 1:
+        source = reshape(source, source.shape[1:])
+    if source.ndim > len(selected) or np.broadcast_shapes(source.shape, selected) != selected:
+        raise ShapeError(f"setitem: a value of shape {source.shape} does not broadcast into {selected}")
+    if grad_enabled.get() and (x.requires_grad or source.requires_grad):
+        _rebind(x, region, source)
+        return
+    if not x.array.flags.writeable:
+        raise ArgumentError(
+            "setitem: this tensor's memory is read-only (repeated by expand, or from NumPy); clone() it"
+        )
+    _put(source.array, x.array, region.view, _arrays(region.arrays))
+    x.counter[0] += 1
+
+
+def _put(value: Array, out: Array, view: tuple[Any, ...], arrays: list[Array | None]) -> None:
+    if arrays:
+        launch(put_at, value, out[view], *arrays)
+    else:
+        launch(copy, value, out[view])
+
+
+def _rebind(x: Tensor, region: _Region, value: Tensor) -> None:
+    """Make x the result of `index_put`; a new Tensor takes the place of the old x in the graph."""
+    if x.node is None:
+        check_writable("setitem", x)
+    if _is_shared(x):
+        raise GradientError(
+            "setitem: a gradient is involved, and this tensor shares its memory with another one, which would not see "
+            "the change; assign to that one in one step (x[0, 1] = v, not x[0][1] = v), or to a .clone()"
+        )
+    before = wrap(x.array)
+    before.node, before.requires_grad, before.counter, before.hooks = x.node, x.requires_grad, x.counter, x.hooks
+    after = index_put(before, to(value, x.dtype), region.view, *region.arrays)
+    x.array, x.node, x.requires_grad, x.hooks = after.array, after.node, True, None
+    # What was computed from x before recorded a smaller version, and raises in backward.
+    x.counter = [before.counter[0] + 1]
+    assert x.node is not None
+    x.node.out_version = x.counter[0]
+
+
+def _is_shared(x: Tensor) -> bool:
+    """Whether another living Tensor looks into the memory of x: all of them hold the same version counter."""
+    return sys.getrefcount(x.counter) > 2  # one reference is that of x, one that of this call
+
+
+@op
+def index_put(x: Tensor, value: Operand, view: tuple[Any, ...], *indices: Tensor | None) -> tuple[Array, Backward]:
+    """A copy of x with the value, which broadcasts, where the index (see `_Region`) says.
+
+    The gradient of x is 0 there, that of the value is gathered from there.
+    """
+
+    def backward(grad: Tensor, out: Tensor) -> tuple[Tensor | None, ...]:
+        grad_x = index_put(grad, 0.0, view, *indices) if needs_grad(x) else None
+        if not needs_grad(value):
+            return grad_x, None
+        selected = slice_view(grad, view)
+        return grad_x, unbroadcast(index_at(selected, *indices) if indices else selected, value)
+
+    array = np.empty_like(x.array)
+    launch(copy, x.array, array)
+    source = value.array if isinstance(value, Tensor) else np.asarray(value, x.dtype)
+    _put(source, array, view, _arrays(indices))
+    return array, backward
+
+
+@op
+def gather(x: Tensor, dim: int, index: Tensor) -> tuple[Array, Backward]:
+    """out[i, j, k] = x[i, index[i, j, k], k] for dim 1, and so on.
+
+    The index has as many dimensions as x, and along the others at most its sizes; no negative indices.
+
+    Raises
+    ------
+    ShapeError
+        The shapes do not fit so.
+    IndexRangeError
+        An index is out of range.
+    DtypeError
+        The index does not hold integers.
+    """
+    axis = one_dim("gather", dim, x.shape)
+    positions = _index_array("gather", index)
+    longer = [d for d, (size, limit) in enumerate(zip(positions.shape, x.shape, strict=False)) if size > limit]
+    if positions.ndim != x.ndim or any(d != axis for d in longer):
+        raise ShapeError(
+            f"gather: an index of shape {positions.shape} does not fit into {x.shape}; it needs as many dimensions, "
+            f"and at most these sizes but along dim {axis}"
+        )
+
+    def backward(grad: Tensor, out: Tensor) -> Tensor:
+        return scatter_along(grad, x.shape, axis, index)
+
+    return _gathered(x.array, positions, axis), backward
+
+
+@op
+def scatter_along(x: Tensor, shape: tuple[int, ...], dim: int, index: Tensor) -> tuple[Array, Backward]:
+    """Zeros, with x added where `gather` took it from."""
+
+    def backward(grad: Tensor, out: Tensor) -> Tensor:
+        return gather(grad, dim, index)
+
+    out = np.empty(shape, x.dtype)
+    if index.ndim:
+        launch(scatter_add_along, x.array, index.array, dim, out)
+    else:  # the one element of a 0-d tensor
+        launch(copy, x.array, out)
+    return out, backward
+
+
+def _gathered(x: Array, positions: Array, axis: int) -> Array:
+    if not x.ndim:
+        x, positions = x.reshape(1), positions.reshape(1)
+        out = np.empty((), x.dtype)
+        launch(gather_along, x, positions, 0, out.reshape(1))
+        return out
+    out = np.empty_like(x, shape=positions.shape)
+    launch(gather_along, x, positions, axis, out)
+    return out
+
+
+def _index_array(name: str, index: Tensor) -> Array:
+    if index.dtype.kind not in "iu":
+        raise DtypeError(f"{name}: the index must hold integers, got {index.dtype} {index.shape}")
+    return index.array
+
+
+def take_along_dim(x: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
+    """`gather` with x and the indices broadcast against each other; without `dim` from the flattened x.
+
+    `x.take_along_dim(x.argmax(1, keepdim=True), 1)` is the maximum along dim 1. Raises as `gather` does.
+    """
+    if dim is None:
+        return gather(reshape(x, -1), 0, reshape(indices, -1))
+    axis = one_dim("take_along_dim", dim, x.shape)
+    if indices.ndim != x.ndim:
+        raise ShapeError(f"take_along_dim: indices of shape {indices.shape} need as many dimensions as {x.shape}")
+    both = [
+        (1, 1) if d == axis else (size, other)
+        for d, (size, other) in enumerate(zip(x.shape, indices.shape, strict=True))
+    ]
+    if any(size != other and 1 not in (size, other) for size, other in both):
+        raise ShapeError(f"take_along_dim: {x.shape} and indices {indices.shape} do not broadcast outside dim {axis}")
+    joined = [size if other == 1 else other for size, other in both]
+    for_x, for_indices = list(joined), list(joined)
+    if joined:
+        for_x[axis], for_indices[axis] = x.shape[axis], indices.shape[axis]
+    wide = x if list(x.shape) == for_x else expand(x, for_x)
+    return gather(wide, axis, indices if list(indices.shape) == for_indices else expand(indices, for_indices))
+
+
+def index_select(x: Tensor, dim: int, index: Tensor) -> Tensor:
+    """The entries of dimension `dim` that a 1-d (or 0-d) integer index names, in its order; no negative indices.
+
+    Raises as `gather` does.
+    """
+    axis = one_dim("index_select", dim, x.shape)
+    positions = _index_array("index_select", index)
+    if positions.ndim > 1:
+        raise ShapeError(f"index_select: the index must be 1-d, got shape {positions.shape}")
+    count = x.shape[axis] if x.ndim else 1
+    if positions.size and not 0 <= positions.min() <= positions.max() < count:
+        worst = positions.min() if positions.min() < 0 else positions.max()
+        raise IndexRangeError(
+            f"index_select: index {worst} is out of range for dim {axis} of shape {x.shape}; expected 0 to {count - 1}"
+        )
+    return index_at(x, *[None] * axis, reshape(index, -1), *[None] * (x.ndim - axis - 1)) if x.ndim else reshape(x, ())
+
+
+METHODS: dict[str, Any] = {
+    "__getitem__": getitem,
+    "__setitem__": setitem,
+    "gather": gather,
+    "take_along_dim": take_along_dim,
+    "index_select": index_select,
+}

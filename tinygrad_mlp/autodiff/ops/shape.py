@@ -1,0 +1,315 @@
+"""Shape and dtype: the ops that look at the same numbers in another shape, and the copies and conversions.
+
+Views share the memory (and the version) of their argument. PyTorch's `view` refuses what needs a copy; here memory may
+be permuted beneath an ordinary shape (weights lie transposed, images channels-last), so `view` and `reshape` are one
+op, which copies where memory leaves no other way.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from operator import index
+from typing import Any, cast
+
+import numpy as np
+
+from tinygrad_mlp.autodiff.dtypes import DtypeLike, as_dtype
+from tinygrad_mlp.autodiff.methods import Dim
+from tinygrad_mlp.autodiff.op import op
+from tinygrad_mlp.autodiff.ops.broadcast import unbroadcast
+from tinygrad_mlp.autodiff.ops.dims import one_dim, several_dims
+from tinygrad_mlp.autodiff.tensor import Backward, Tensor, wrap
+from tinygrad_mlp.errors import ArgumentError, ShapeError
+from tinygrad_mlp.kernels.copy import converted, copy
+from tinygrad_mlp.kernels.launch import Array, launch
+
+__all__ = [
+    "METHODS",
+    "broadcast_to",
+    "clone",
+    "contiguous",
+    "expand",
+    "flatten",
+    "permute",
+    "reshape",
+    "sizes",
+    "squeeze",
+    "t",
+    "to",
+    "transpose",
+    "unsqueeze",
+    "view",
+]
+
+
+def sizes(name: str, arguments: Sequence[Any]) -> tuple[int, ...]:
+    """Sizes (or dims) given one by one or as one sequence: `reshape(2, 3)` and `reshape((2, 3))`.
+
+    Raises `ArgumentError` for what is no integer.
+    """
+    given = arguments
+    if len(arguments) == 1 and isinstance(arguments[0], Sequence):
+        given = cast("Sequence[Any]", arguments[0])
+    try:
+        return tuple([index(size) for size in given])
+    except TypeError:
+        raise ArgumentError(f"{name}: expected integers, got {tuple(given)}") from None
+
+
+@op(view=True)
+def reshape_view(x: Tensor, shape: tuple[int, ...]) -> tuple[Array, Backward]:
+    """The same memory in another shape, where memory allows it."""
+
+    def backward(grad: Tensor, out: Tensor) -> Tensor:
+        return reshape(grad, x.shape)
+
+    return x.array.reshape(shape, copy=False), backward
+
+
+def reshape(x: Tensor, *shape: int | Sequence[int]) -> Tensor:
+    """The same elements, in row-major order, in another shape; one size may be -1, which stands for what is left.
+
+    Shares memory where that is possible, and copies where it is not. Raises `ShapeError` if the sizes do not fit.
+    """
+    wanted = _filled_in(sizes("reshape", shape), x.shape)
+    return reshape_view(x if _fits_memory(x.array, wanted) else contiguous(x), wanted)
+
+
+def view(x: Tensor, *shape: int | Sequence[int]) -> Tensor:
+    """`reshape`. Where PyTorch would demand a contiguous tensor it copies: see this module's text."""
+    return reshape(x, *shape)
+
+
+def _fits_memory(array: Array, shape: tuple[int, ...]) -> bool:
+    if array.flags.c_contiguous:
+        return True
+    try:
+        array.reshape(shape, copy=False)
+    except ValueError:
+        return False
+    return True
+
+
+def _filled_in(wanted: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The wanted sizes with -1 replaced."""
+    count = math.prod(shape)
+    known = math.prod(size for size in wanted if size != -1)
+    unknown = wanted.count(-1)
+    if unknown == 1 and known > 0 and count % known == 0:
+        return tuple([count // known if size == -1 else size for size in wanted])
+    if unknown or known != count or any(size < 0 for size in wanted):
+        raise ShapeError(f"reshape: {shape} ({count} elements) does not fit into {wanted}")
+    return wanted
+
+
+def flatten(x: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+    """Join the dimensions start_dim to end_dim into one; a 0-d tensor becomes 1-d.
+
+    Raises `ShapeError` for a dimension out of range or a start after the end.
+    """
+    start, end = one_dim("flatten", start_dim, x.shape), one_dim("flatten", end_dim, x.shape)
+    if start > end:
+        raise ShapeError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim} in shape {x.shape}")
+    joined = math.prod(x.shape[start : end + 1])
+    return reshape(x, (*x.shape[:start], joined, *x.shape[end + 1 :]))
+
+
+def squeeze(x: Tensor, dim: Dim = None) -> Tensor:
+    """Without the dimensions of size 1, or without those of the named ones that have size 1."""
+    dims = several_dims("squeeze", dim, x.shape)
+    return reshape(x, [size for position, size in enumerate(x.shape) if size != 1 or position not in dims])
+
+
+def unsqueeze(x: Tensor, dim: int) -> Tensor:
+    """With a new dimension of size 1 at position `dim`, -(ndim + 1) to ndim."""
+    position = one_dim("unsqueeze", dim, (*x.shape, 1))
+    return reshape(x, (*x.shape[:position], 1, *x.shape[position:]))
+
+
+@op(view=True)
+def permute_view(x: Tensor, dims: tuple[int, ...]) -> tuple[Array, Backward]:
+    """The same memory with its axes in another order."""
+
+    def backward(grad: Tensor, out: Tensor) -> Tensor:
+        return permute_view(grad, tuple([dims.index(dim) for dim in range(len(dims))]))
+
+    return x.array.transpose(dims), backward
+
+
+def permute(x: Tensor, *dims: int | Sequence[int]) -> Tensor:
+    """The dimensions in another order: `images.permute(0, 2, 3, 1)`; shares memory.
+
+    Raises `ArgumentError` unless each dimension is named once.
+    """
+    listed = sizes("permute", dims)
+    order = tuple([one_dim("permute", dim, x.shape) for dim in listed])
+    if sorted(order) != list(range(x.ndim)):
+        raise ArgumentError(f"permute: {listed} must name each of the {x.ndim} dimensions of shape {x.shape} once")
+    return permute_view(x, order)
+
+
+def transpose(x: Tensor, dim0: int, dim1: int) -> Tensor:
+    """Two dimensions exchanged; shares memory."""
+    first, second = one_dim("transpose", dim0, x.shape), one_dim("transpose", dim1, x.shape)
+    order = list(range(x.ndim))
+    if order:
+        order[first], order[second] = second, first
+    return permute_view(x, tuple(order))
+
+
+def t(x: Tensor) -> Tensor:
+    """The transposed matrix; 0-d and 1-d tensors stay as they are. Raises `ShapeError` for 3 dimensions and more."""
+    if x.ndim > 2:
+        raise ShapeError(f"t: expected at most 2 dimensions, got shape {x.shape}; use transpose(dim0, dim1) or permute")
+    return permute_view(x, tuple(range(x.ndim))[::-1])
+
+
+@op(view=True)
+def expand_view(x: Tensor, shape: tuple[int, ...]) -> tuple[Array, Backward]:
+    """The same memory repeated along dimensions of size 1 and new leading ones; not writable."""
+
+    def backward(grad: Tensor, out: Tensor) -> Tensor | None:
+        return unbroadcast(grad, x)
+
+    return np.broadcast_to(x.array, shape), backward
+
+
+def expand(x: Tensor, *shape: int | Sequence[int]) -> Tensor:
+    """Repeat dimensions of size 1, and new leading ones, without copying; a size of -1 stays as it is.
+
+    Raises `ShapeError` if a dimension of another size would have to change.
+    """
+    wanted = sizes("expand", shape)
+    added = len(wanted) - x.ndim
+    full = tuple([x.shape[i - added] if size == -1 and i >= added >= 0 else size for i, size in enumerate(wanted)])
+    fits = added >= 0 and all(old in (1, new) for old, new in zip(x.shape, full[added:], strict=True))
+    if not fits or any(size < 0 for size in full):
+        raise ShapeError(f"expand: {x.shape} cannot be repeated to {wanted}; only dimensions of size 1 can")
+    return expand_view(x, full)
+
+
+def broadcast_to(x: Tensor, shape: Sequence[int]) -> Tensor:
+    """`expand` to a shape."""
+    return expand(x, shape)
+
+
+@op
+def clone(x: Tensor) -> tuple[Array, Backward]:
+    """A copy in memory of its own, in the same memory order; gradients pass through."""
+
+    def backward(grad: Tensor, out: Tensor) -> Tensor:
+        return grad
+
+    array = np.empty_like(x.array)
+    launch(copy, x.array, array)
+    return array, backward
+
+
+@op
+def row_major(x: Tensor) -> tuple[Array, Backward]:
+    """A copy in row-major memory order."""
+
+    def backward(grad: Tensor, out: Tensor) -> Tensor:
+        return grad
+
+    array = np.empty(x.shape, x.dtype)
+    launch(copy, x.array, array)
+    return array, backward
+
+
+def contiguous(x: Tensor) -> Tensor:
+    """The tensor itself if its memory is row-major, else a copy that is."""
+    return x if x.array.flags.c_contiguous else row_major(x)
+
+
+@op
+def convert(x: Tensor, dtype: np.dtype[Any]) -> tuple[Array, Backward]:
+    """A floating-point tensor in the other floating-point dtype; the gradient is converted back."""
+
+    def backward(grad: Tensor, out: Tensor) -> Tensor:
+        return convert(grad, x.dtype)
+
+    return converted(x.array, dtype), backward
+
+
+def to(
+    x: Tensor,
+    *target: DtypeLike | Tensor,
+    dtype: DtypeLike | None = None,
+    device: str | None = None,
+    non_blocking: bool = False,
+    copy: bool = False,
+) -> Tensor:
+    """The tensor in another dtype: `x.to(tg.float64)`, `x.to(other)`; itself if there is nothing to do.
+
+    The device "cpu" is accepted and means nothing. Integers and bools carry no gradient, so converting to them ends it.
+    Raises `ArgumentError` for another device.
+    """
+    for entry in target:
+        if isinstance(entry, Tensor):
+            dtype = entry.dtype
+        elif isinstance(entry, str) and (entry == "cpu" or ":" in entry or entry in ("cuda", "mps", "xpu")):
+            device = entry
+        else:
+            dtype = entry
+    if device not in (None, "cpu"):
+        raise ArgumentError(f"to: device {device!r} does not exist here; this package runs on the CPU")
+    wanted = x.dtype if dtype is None else as_dtype("to", dtype)
+    if wanted == x.dtype:
+        return clone(x) if copy else x
+    return convert(x, wanted) if wanted.kind == x.dtype.kind == "f" else wrap(converted(x.array, wanted))
+
+
+def _float(x: Tensor) -> Tensor:
+    """In float32."""
+    return to(x, np.dtype(np.float32))
+
+
+def _double(x: Tensor) -> Tensor:
+    """In float64."""
+    return to(x, np.dtype(np.float64))
+
+
+def _long(x: Tensor) -> Tensor:
+    """In int64; floats are cut off towards 0."""
+    return to(x, np.dtype(np.int64))
+
+
+def _int(x: Tensor) -> Tensor:
+    """In int32; floats are cut off towards 0."""
+    return to(x, np.dtype(np.int32))
+
+
+def _bool(x: Tensor) -> Tensor:
+    """True where the element is not 0."""
+    return to(x, np.dtype(np.bool_))
+
+
+def _cpu(x: Tensor) -> Tensor:
+    """The tensor itself: this package runs on the CPU."""
+    return x
+
+
+METHODS: dict[str, Any] = {
+    "reshape": reshape,
+    "view": view,
+    "flatten": flatten,
+    "squeeze": squeeze,
+    "unsqueeze": unsqueeze,
+    "permute": permute,
+    "transpose": transpose,
+    "t": t,
+    "T": property(t),
+    "expand": expand,
+    "broadcast_to": broadcast_to,
+    "clone": clone,
+    "contiguous": contiguous,
+    "to": to,
+    "float": _float,
+    "double": _double,
+    "long": _long,
+    "int": _int,
+    "bool": _bool,
+    "cpu": _cpu,
+}
