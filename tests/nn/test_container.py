@@ -1,0 +1,118 @@
+"""Sequential, ModuleList and ModuleDict: order, names, indexing and slicing."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+
+from tinygrad_mlp import nn
+from tinygrad_mlp.autodiff.tensor import Tensor
+from tinygrad_mlp.errors import ArgumentError, DtypeError, IndexRangeError
+
+
+class Add(nn.Module):
+    def __init__(self, amount: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(np.full(1, amount, np.float32))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * 10.0 + self.weight
+
+
+def amounts(modules: object) -> list[float]:
+    return [module.weight.item() for module in modules]
+
+
+def names(container: nn.Module) -> list[str]:
+    return [name for name, _ in container.named_children()]
+
+
+def test_sequential_runs_in_order() -> None:
+    net = nn.Sequential(Add(1), Add(2), Add(3))
+    assert net(Tensor(np.zeros(1, np.float32))).tolist() == [123]
+    assert nn.Sequential()("x") == "x"
+    assert len(net) == 3
+    assert amounts(net) == [1, 2, 3]
+
+
+def test_sequential_from_named_modules() -> None:
+    net = nn.Sequential(OrderedDict(low=Add(1), high=Add(2)))
+    assert list(net.state_dict()) == ["low.weight", "high.weight"]
+    assert net.high is net[1]
+    net.append(Add(3))
+    assert names(net) == ["low", "high", "2"]
+    del net[0]
+    assert names(net) == ["high", "1"]
+
+
+@pytest.mark.parametrize("kind", [nn.Sequential, nn.ModuleList])
+def test_positions(kind: type) -> None:
+    members = [Add(amount) for amount in range(4)]
+    container = kind(*members) if kind is nn.Sequential else kind(members)
+    assert container[0] is members[0]
+    assert container[-1] is members[3]
+    assert container[np.int64(2)] is members[2]
+    part = container[1:3]
+    assert type(part) is kind
+    assert amounts(part) == [1, 2]
+    assert part[0] is members[1]
+    part.append(Add(9))  # the part keeps the names "1" and "2": nothing is written over
+    assert amounts(part) == [1, 2, 9]
+    container[-1] = Add(7)
+    assert amounts(container) == [0, 1, 2, 7]
+    del container[1]
+    assert amounts(container) == [0, 2, 7]
+    assert names(container) == ["0", "1", "2"]
+    assert container.insert(1, Add(5)) is container
+    container.insert(-1, Add(6))
+    assert amounts(container) == [0, 5, 2, 6, 7]
+    assert names(container) == ["0", "1", "2", "3", "4"]
+    assert amounts(container.extend([Add(8)])) == [0, 5, 2, 6, 7, 8]
+    with pytest.raises(IndexRangeError, match=r"index 6 is out of range for 6 modules"):
+        container[6]
+    with pytest.raises(IndexRangeError, match="index -7"):
+        container[-7] = Add(1)
+
+
+def test_module_list_does_not_compute() -> None:
+    assert amounts(nn.ModuleList(Add(amount) for amount in range(2))) == [0, 1]
+    with pytest.raises(NotImplementedError):
+        nn.ModuleList()(3)
+
+
+def test_module_dict() -> None:
+    heads = nn.ModuleDict({"low": Add(1), "high": Add(2)})
+    heads["top"] = Add(3)
+    assert list(heads) == list(heads.keys()) == ["low", "high", "top"]
+    assert amounts(heads.values()) == [1, 2, 3]
+    assert [name for name, _ in heads.items()] == names(heads)
+    assert list(heads.state_dict()) == ["low.weight", "high.weight", "top.weight"]
+    heads.update({"low": Add(4)})
+    assert heads["low"] is heads.low
+    assert "low" in heads
+    del heads["low"]
+    assert "low" not in heads
+    assert len(heads) == 2
+    with pytest.raises(ArgumentError, match=r"no module 'hihg'; it holds \['high', 'top'\]; did you mean 'high'\?"):
+        heads["hihg"]
+    with pytest.raises(ArgumentError, match="'items' is taken"):
+        heads["items"] = Add(1)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: nn.Sequential(Add(1), Add),
+        lambda: nn.Sequential(OrderedDict(a=np.tanh)),
+        lambda: nn.Sequential([Add(1)]),
+        lambda: nn.Sequential(None),
+        lambda: nn.ModuleList([Add(1), None]),
+        lambda: nn.ModuleList([Add(1)]).insert(0, 3),
+        lambda: nn.ModuleDict({"a": 3}),
+    ],
+)
+def test_members_must_be_modules(make: object) -> None:
+    with pytest.raises(DtypeError, match=r"(Sequential|ModuleList|ModuleDict): expected Modules, got"):
+        make()
