@@ -216,7 +216,8 @@ class Subset(BatchDataset):
         position = _single(index)
         if position is None:
             return super().__getitem__(index)
-        return self.dataset[int(_absolute(np.array([position]), len(self))[0])]
+        row = _absolute(np.array([position]), len(self))[0]
+        return self.dataset[int(self.indices[row])]
 
 
 def random_split(
@@ -256,7 +257,7 @@ def as_indices(indices: Indices, count: int, name: str) -> NDArray[np.int64]:
     """Positions (B,) int64 from a slice, integers or a mask (count,). Raises `DataError` where there are none."""
     rows = _index_array(indices, count)
     if rows.size == 0:
-        raise DataError(f"{name}: empty batch: {indices!r} selects none of {count} samples")
+        raise DataError(f"{name}: empty batch: the indices select none of {count} samples")
     return rows
 
 
@@ -300,9 +301,7 @@ def _sizes(lengths: Sequence[int] | Sequence[float], count: int) -> list[int]:
     if all(isinstance(length, (int, np.integer)) for length in lengths):
         sizes = [int(length) for length in lengths]
         if sum(sizes) != count:
-            raise ArgumentError(
-                f"random_split: lengths {sizes} add up to {sum(sizes)}, expected {count}, the size of the data set"
-            )
+            raise ArgumentError(f"random_split: lengths {sizes} add up to {sum(sizes)}, but there are {count} samples")
         return sizes
     if abs(sum(lengths) - 1) > 1e-6:
         raise ArgumentError(f"random_split: fractions {list(lengths)} add up to {sum(lengths)}, expected 1")

@@ -110,30 +110,20 @@ def fetch(url: str, path: Path) -> None:
 
 
 class _Bar:
-    """A rich progress bar with the methods that pooch calls."""
+    """A rich progress bar with the attribute and the methods that pooch uses."""
 
     def __init__(self, progress: Progress, title: str) -> None:
+        self.total = 0  # bytes to come; pooch sets it
         self._progress = progress
         self._task = progress.add_task(title, total=None)
-        self._total = 0
-
-    @property
-    def total(self) -> int:
-        """Bytes to come; pooch sets it."""
-        return self._total
-
-    @total.setter
-    def total(self, value: int) -> None:
-        self._total = value
-        self._progress.update(self._task, total=value or None)
 
     def update(self, count: int) -> None:
         """So many bytes more."""
-        self._progress.update(self._task, advance=count)
+        self._progress.update(self._task, advance=count, total=self.total or None)
 
     def reset(self) -> None:
         """Back to zero; pooch then reports the total at once."""
-        self._progress.reset(self._task, total=self._total or None)
+        self._progress.reset(self._task)
 
     def close(self) -> None:
         """Nothing: the bar closes with its `Progress`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -73,7 +74,8 @@ class ImageDataset(BatchDataset):
             raise DtypeError(f"ImageDataset: dtype is {self.dtype}, expected float32 or float64")
         self.image_shape = (1, *images.shape[1:])
         # The kernel wants rows in one writable block: anything else would be copied in every batch.
-        self._pixels = np.require(images, np.uint8, ["C", "W", "A"]).reshape(len(images), -1)  # (N, H*W)
+        # (N, H, W) -> (N, H*W)
+        self._pixels = np.require(images, np.uint8, ["C", "W", "A"]).reshape(len(images), math.prod(images.shape[1:]))
         self._labels = np.require(labels, np.int64, ["C", "W", "A"])
         if isinstance(standardization, str):
             standardization = fit_standardization(self._pixels, standardization)

@@ -43,9 +43,7 @@ class DataFile:
             kind = "truncated" if len(content) < self.size else "too long"
             raise DataError(f"{where}: {kind}: {len(content)} bytes (decompressed), expected {self.size}")
         if found != self.sha256:
-            raise DataError(
-                f"{where}: damaged or another file: SHA-256 (decompressed) is {found}, expected {self.sha256}"
-            )
+            raise DataError(f"{where}: {_diagnose(found)}: SHA-256 (decompressed) is {found}, expected {self.sha256}")
         return parse_idx(content, where)
 
 
@@ -117,6 +115,14 @@ MNIST = Archive(
         "https://storage.googleapis.com/cvdf-datasets/mnist/",
     ),
 )
+
+
+_OWNER = {file.sha256: archive.name for archive in (FASHION_MNIST, MNIST) for file in archive.files}
+
+
+def _diagnose(sha256: str) -> str:
+    """What a file with an unexpected hash is: the sets share their file names, so folders get mixed up."""
+    return f"this is the file of {_OWNER[sha256]}" if sha256 in _OWNER else "damaged"
 
 
 def load(archive: Archive, root: str | Path | None = None, *, allow_download: bool = True) -> LoadedArchive:

@@ -80,7 +80,7 @@ def _moments(pixels: NDArray[np.uint8], axis: Literal[0, 1] | None) -> tuple[NDA
     sums: list[NDArray[np.float64]] = []
     squares: list[NDArray[np.float64]] = []
     rows = max(1, _BLOCK // max(1, pixels.shape[1]))
-    for start in range(0, len(pixels), rows):
+    for start in range(0, max(1, len(pixels)), rows):  # one empty block where there are no images
         block = pixels[start : start + rows].astype(np.float64)
         sums.append(block.sum(axis=axis, keepdims=True))
         np.multiply(block, block, out=block)
