@@ -230,7 +230,7 @@ def hardtanh_backward(grad: Array, x: Array, low: float, high: float, out: Array
     """Grad strictly between low and high, 0 elsewhere."""
     bottom, top, zero = x.dtype.type(low), x.dtype.type(high), x.dtype.type(0)
     for i in range(x.size):
-        out[i] = select((x[i] <= bottom) | (x[i] >= top), zero, grad[i])
+        out[i] = select((x[i] > bottom) & (x[i] < top), grad[i], zero)
 
 
 @kernel(writes=("out",), flat=True)

@@ -1,0 +1,151 @@
+"""Scalar functions: float32 errors in ulps over every exponent, float64 against the C library, special values."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numba import njit
+
+from tests.kernels.ulp import every_exponent, np_erf, ulp_error
+from tinygrad_mlp.kernels import approx
+
+Function = Callable[[Any], Any]
+
+FLAGS: dict[str, Any] = {"fastmath": {"contract"}, "error_model": "numpy"}  # as kernels are compiled
+
+
+def on_arrays(function: Function) -> Any:
+    """Compiled loop that applies a device function to each element."""
+
+    def loop(x: Any, out: Any) -> None:
+        for i in range(x.size):
+            out[i] = function(x[i])
+
+    return njit(**FLAGS)(loop)
+
+
+def sigmoid(x: Any) -> Any:
+    return np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.abs(x)))
+
+
+def softplus(x: Any) -> Any:
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+CASES: dict[str, tuple[Function, Function, float]] = {  # the function, its float64 reference, its bound in ulps
+    "exp": (approx.exp, np.exp, 1),
+    "expm1": (approx.expm1, np.expm1, 2),
+    "log": (approx.log, np.log, 2),
+    "log1p": (approx.log1p, np.log1p, 2),
+    "tanh": (approx.tanh, np.tanh, 2),
+    "erf": (approx.erf, np_erf, 2),
+    "sigmoid": (approx.sigmoid, sigmoid, 3),
+    "softplus": (approx.softplus, softplus, 3),
+}
+LOOPS = {name: on_arrays(case[0]) for name, case in CASES.items()}
+
+
+@pytest.fixture(scope="module")
+def samples() -> Any:
+    rng = np.random.default_rng(1)
+    busy = [rng.uniform(-104, 89, 200_000), rng.uniform(-4, 4, 200_000), rng.uniform(0.5, 2, 100_000)]
+    return np.concatenate([every_exponent(400), *(part.astype(np.float32) for part in busy)])
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_float32_error(name: str, samples: Any) -> None:
+    _, reference, bound = CASES[name]
+    result = np.empty_like(samples)
+    LOOPS[name](samples, result)
+    with np.errstate(all="ignore"):
+        error = ulp_error(result, reference(samples.astype(np.float64)))
+    worst = int(error.argmax())
+    assert error[worst] <= bound, f"{name}({samples[worst]!r}) = {result[worst]!r} is {error[worst]} ulps off"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_float64_is_the_c_library(name: str) -> None:
+    _, reference, _ = CASES[name]
+    x = np.random.default_rng(2).uniform(-30, 30, 1000)
+    x = np.abs(x) if name.startswith("log") else x
+    result = np.empty_like(x)
+    LOOPS[name](x, result)
+    np.testing.assert_allclose(result, reference(x), rtol=4e-15)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", CASES)
+def test_special_values(name: str, dtype: Any) -> None:
+    x = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1000.0, -1000.0, -1.0, 1.0], dtype)
+    result = np.empty_like(x)
+    LOOPS[name](x, result)
+    with np.errstate(all="ignore"):
+        expected = CASES[name][1](x.astype(np.float64)).astype(dtype)
+    np.testing.assert_allclose(result, expected, rtol=4e-7, equal_nan=True)
+
+
+def test_exp_just_below_overflow_and_in_the_subnormal_numbers() -> None:
+    x = np.array([88.72283, 88.72284, -87.5, -100.0, -103.9, -104.5], np.float32)
+    result = np.empty_like(x)
+    LOOPS["exp"](x, result)
+    with np.errstate(all="ignore"):
+        expected = np.exp(x.astype(np.float64)).astype(np.float32)
+    np.testing.assert_allclose(result, expected, rtol=1.2e-7, atol=1.5e-45)
+
+
+@pytest.mark.parametrize("name", ["tanh", "erf"])
+def test_odd_functions_keep_the_sign_of_tiny_numbers(name: str) -> None:
+    x = np.array([1e-30, -1e-30, 1e-42, -1e-42], np.float32)
+    result = np.empty_like(x)
+    LOOPS[name](x, result)
+    assert np.array_equal(np.sign(result), np.sign(x))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_float32_loops_are_vector_code(name: str) -> None:
+    loop = on_arrays(CASES[name][0])
+    loop(np.ones(4, np.float32), np.empty(4, np.float32))
+    (code,) = loop.inspect_llvm().values()
+    assert "x float>" in code, f"{name} runs one element at a time: some selection became a branch"
+
+
+def relu(x: Any) -> Any:
+    return np.where(x < 0, 0, x)
+
+
+ACTIVATIONS: list[tuple[int, Function, Function]] = [  # code, the activation, its derivative from its result
+    (approx.NONE, lambda x: x, np.ones_like),
+    (approx.RELU, relu, lambda y: np.where(y <= 0, 0.0, 1.0)),
+    (approx.TANH, np.tanh, lambda y: 1 - y * y),
+    (approx.SIGMOID, sigmoid, lambda y: y * (1 - y)),
+]
+
+
+@njit(**FLAGS)
+def activate_all(x: Any, code: int, y: Any, slope: Any) -> None:
+    for i in range(x.size):
+        y[i] = approx.activate(x[i], code)
+        slope[i] = approx.activation_slope(y[i], code)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("code", "function", "derivative"), ACTIVATIONS)
+def test_activation_codes(code: int, function: Function, derivative: Function, dtype: Any) -> None:
+    x = np.concatenate([np.random.default_rng(3).normal(0, 3, 500), [0, -0.0, 50, -50, math.inf, -math.inf]]).astype(
+        dtype
+    )
+    y, slope = np.empty_like(x), np.empty_like(x)
+    activate_all(x, code, y, slope)
+    tolerance = 4e-7 if dtype == np.float32 else 1e-14
+    np.testing.assert_allclose(y, function(x.astype(np.float64)), rtol=tolerance, atol=1e-38)
+    np.testing.assert_allclose(slope, derivative(y.astype(np.float64)), rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("code", [approx.NONE, approx.RELU, approx.TANH, approx.SIGMOID])
+def test_activations_keep_nan(code: int) -> None:
+    x = np.array([np.nan], np.float32)
+    y, slope = np.empty_like(x), np.empty_like(x)
+    activate_all(x, code, y, slope)
+    assert np.isnan(y[0])
