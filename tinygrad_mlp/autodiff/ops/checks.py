@@ -1,0 +1,62 @@
+"""Checks of arguments that linear, the norms and the losses share. Each raises, naming the op and the argument."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from tinygrad_mlp.autodiff.tensor import Tensor
+from tinygrad_mlp.errors import ArgumentError, DtypeError
+from tinygrad_mlp.kernels.copy import copy
+from tinygrad_mlp.kernels.launch import Array, launch
+
+__all__ = ["check_choice", "check_floats", "check_tensor", "reshaped", "rows_of"]
+
+
+def check_tensor(name: str, argument: str, value: object) -> None:
+    """Raise `DtypeError` unless the value is a Tensor."""
+    if not isinstance(value, Tensor):
+        raise DtypeError(f"{name}: {argument} must be a Tensor, got {type(value).__name__}; tg.tensor(...) makes one")
+
+
+def check_floats(name: str, **tensors: Tensor | None) -> None:
+    """Raise `DtypeError` unless all are Tensors of one floating-point dtype; None stands for an argument left out."""
+    leader = leader_dtype = None
+    for argument, tensor in tensors.items():
+        if tensor is None:
+            continue
+        check_tensor(name, argument, tensor)
+        if tensor.dtype.kind != "f":
+            raise DtypeError(
+                f"{name}: {argument} must be float32 or float64, got {tensor.dtype}; convert with .float()"
+            )
+        if leader_dtype is None:
+            leader, leader_dtype = argument, tensor.dtype
+        elif tensor.dtype != leader_dtype:
+            raise DtypeError(
+                f"{name}: float32 and float64 do not mix: {leader} is {leader_dtype}, {argument} is {tensor.dtype}; "
+                "convert one with .float() or .double()"
+            )
+
+
+def check_choice(name: str, argument: str, value: object, choices: tuple[object, ...]) -> None:
+    """Raise `ArgumentError` listing the choices unless the value is one of them."""
+    if value not in choices:
+        listed = ", ".join(repr(choice) for choice in choices)
+        raise ArgumentError(f"{name}: unknown {argument} {value!r}; expected one of {listed}")
+
+
+def reshaped(array: Array, shape: tuple[int, ...]) -> Array:
+    """The array in another shape: a view where its memory allows one, else a launched copy."""
+    try:
+        return array.reshape(shape, copy=False)
+    except ValueError:
+        dense = np.empty(array.shape, array.dtype)
+        launch(copy, array, dense)
+        return dense.reshape(shape)
+
+
+def rows_of(array: Array) -> Array:
+    """(..., columns) as (rows, columns)."""
+    return reshaped(array, (math.prod(array.shape[:-1]), array.shape[-1]))

@@ -1,0 +1,294 @@
+"""Matrix products and the linear layer.
+
+`matmul` follows NumPy's and PyTorch's rule: the last two dimensions are matrices, those before them broadcast, and a
+1-d operand is a row on the left or a column on the right. `linear` is one kernel forward (product, bias, activation)
+and one pass backward for the gradients of weight and bias.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tinygrad_mlp.autodiff.methods import Operand
+from tinygrad_mlp.autodiff.mode import grad_enabled
+from tinygrad_mlp.autodiff.op import needs_grad, op
+from tinygrad_mlp.autodiff.ops.broadcast import operands, swapped, unbroadcast
+from tinygrad_mlp.autodiff.ops.checks import check_choice, check_floats, check_tensor, reshaped, rows_of
+from tinygrad_mlp.autodiff.tensor import Backward, Tensor, wrap
+from tinygrad_mlp.errors import DtypeError, ShapeError
+from tinygrad_mlp.kernels import elementwise
+from tinygrad_mlp.kernels import matmul as kernels
+from tinygrad_mlp.kernels.approx import NONE, RELU, SIGMOID, TANH
+from tinygrad_mlp.kernels.launch import Array, launch
+
+__all__ = ["ACTIVATIONS", "METHODS", "bmm", "dot", "linear", "matmul", "mm", "mv", "outer"]
+
+ACTIVATIONS: dict[str | None, int] = {None: NONE, "relu": RELU, "tanh": TANH, "sigmoid": SIGMOID}
+"""What `linear` can fuse behind its product."""
+
+
+@op
+def matmul(x: Operand, y: Operand) -> tuple[Array, Backward]:
+    """x @ y: (…, M, K) @ (…, K, N) -> (…, M, N); leading dimensions broadcast, a 1-d operand is a row or a column.
+
+    Raises
+    ------
+    ShapeError
+        A scalar operand, inner sizes that differ, or leading dimensions that do not broadcast.
+    DtypeError
+        float32 with float64, or two integer operands.
+    """
+    a, b = operands("matmul", x, y)
+    batch = _batch_shape(np.shape(a), np.shape(b))
+    if a.dtype.kind != "f":
+        raise DtypeError(f"matmul: got {a.dtype} @ {b.dtype}, expected float32 or float64; convert with .float()")
+
+    def backward(grad: Tensor, out: Tensor) -> tuple[Tensor | None, ...]:
+        left = x if isinstance(x, Tensor) else wrap(a)
+        right = y if isinstance(y, Tensor) else wrap(b)
+        if left.ndim == 1:
+            grad = grad.unsqueeze(-2 if right.ndim > 1 else 0)  # (…, N) -> (…, 1, N)
+        if right.ndim == 1:
+            grad = grad.unsqueeze(-1)  # (…, M) -> (…, M, 1)
+        grad_x = _left_gradient(grad, right, left) if needs_grad(x) else None
+        grad_y = _right_gradient(grad, left, right) if needs_grad(y) else None
+        return grad_x, grad_y
+
+    return _product(a, b, batch), backward
+
+
+def _left_gradient(grad: Tensor, right: Tensor, left: Tensor) -> Tensor | None:
+    """d/dx of x @ y, given grad (…, M, N): grad @ yᵀ."""
+    matrices = right.unsqueeze(-1) if right.ndim == 1 else right
+    product = grad @ matrices.transpose(-1, -2)  # (…, M, N) @ (…, N, K) -> (…, M, K)
+    return unbroadcast(product.squeeze(-2) if left.ndim == 1 else product, left)
+
+
+def _right_gradient(grad: Tensor, left: Tensor, right: Tensor) -> Tensor | None:
+    """d/dy of x @ y, given grad (…, M, N): xᵀ @ grad."""
+    matrices = left.unsqueeze(0) if left.ndim == 1 else left
+    if right.ndim <= 2:  # one matrix met every row: the sum over the batch is part of the product
+        rows = math.prod(grad.shape[:-1])
+        flat = matrices.reshape(rows, matrices.shape[-1])
+        product = flat.transpose(0, 1) @ grad.reshape(rows, grad.shape[-1])  # (K, rows) @ (rows, N) -> (K, N)
+    else:
+        product = matrices.transpose(-1, -2) @ grad  # (…, K, M) @ (…, M, N) -> (…, K, N)
+    return unbroadcast(product.squeeze(-1) if right.ndim == 1 else product, right)
+
+
+def _batch_shape(x: tuple[int, ...], y: tuple[int, ...]) -> tuple[int, ...]:
+    """The broadcast leading dimensions of x @ y, or `ShapeError`."""
+    if not x or not y:
+        raise ShapeError(f"matmul: got shapes {x} and {y}; a scalar has no matrix product, use *")
+    inner = y[-2] if len(y) > 1 else y[0]
+    if x[-1] != inner:
+        raise ShapeError(
+            f"matmul: shapes {x} and {y} do not fit: the last dimension of the first is {x[-1]}, "
+            f"the {'second to last' if len(y) > 1 else 'only'} dimension of the second {inner}"
+        )
+    try:
+        return np.broadcast_shapes(x[:-2], y[:-2])
+    except ValueError as error:
+        raise ShapeError(f"matmul: leading dimensions {x[:-2]} and {y[:-2]} do not broadcast") from error
+
+
+def _product(a: Array, b: Array, batch: tuple[int, ...]) -> Array:
+    """a @ b, whose leading dimensions broadcast to `batch`."""
+    left = a[None] if a.ndim == 1 else a  # (K,) -> (1, K)
+    right = b[:, None] if b.ndim == 1 else b  # (K,) -> (K, 1)
+    rows, columns = left.shape[-2], right.shape[-1]
+    out = np.empty((*batch, rows, columns), a.dtype)
+    if right.ndim == 2:
+        kernels.matmul(rows_of(left), right, rows_of(out))
+    else:
+        count = math.prod(batch)
+        kernels.batched_matmul(_stack(left, batch), _stack(right, batch), out.reshape(count, rows, columns))
+    if a.ndim == 1:
+        out = out[..., 0, :]
+    return out[..., 0] if b.ndim == 1 else out
+
+
+def _stack(array: Array, batch: tuple[int, ...]) -> Array:
+    """(…, M, K) as (B, M, K), B the size of the whole batch, or 1 if there is but one matrix."""
+    matrix = array.shape[-2:]
+    if math.prod(array.shape[:-2]) == 1:
+        return array.reshape(1, *matrix)
+    return reshaped(np.broadcast_to(array, (*batch, *matrix)), (math.prod(batch), *matrix))
+
+
+def _of_dims(name: str, x: Tensor, x_dims: int, y: Tensor, y_dims: int) -> Tensor:
+    """x @ y for operands of exactly these numbers of dimensions."""
+    check_tensor(name, "first argument", x)
+    check_tensor(name, "second argument", y)
+    if x.ndim != x_dims or y.ndim != y_dims:
+        raise ShapeError(f"{name}: got shapes {x.shape} and {y.shape}, expected {x_dims}-d and {y_dims}-d; @ takes any")
+    return matmul(x, y)
+
+
+def mm(x: Tensor, y: Tensor) -> Tensor:
+    """Product of two matrices, (M, K) @ (K, N) -> (M, N). Raises `ShapeError` for other shapes."""
+    return _of_dims("mm", x, 2, y, 2)
+
+
+def bmm(x: Tensor, y: Tensor) -> Tensor:
+    """Products of stacked matrices, (B, M, K) @ (B, K, N) -> (B, M, N). Raises `ShapeError` if the Bs differ."""
+    if x.shape[:1] != y.shape[:1]:
+        raise ShapeError(f"bmm: batches of {x.shape} and {y.shape} differ; x @ y broadcasts")
+    return _of_dims("bmm", x, 3, y, 3)
+
+
+def mv(x: Tensor, y: Tensor) -> Tensor:
+    """Matrix times vector, (M, K) @ (K,) -> (M,). Raises `ShapeError` for other shapes."""
+    return _of_dims("mv", x, 2, y, 1)
+
+
+def dot(x: Tensor, y: Tensor) -> Tensor:
+    """Inner product of two vectors, (K,) and (K,) -> (). Raises `ShapeError` for other shapes."""
+    return _of_dims("dot", x, 1, y, 1)
+
+
+def outer(x: Tensor, y: Tensor) -> Tensor:
+    """All products of two vectors' elements, (M,) and (N,) -> (M, N). Raises `ShapeError` for other shapes."""
+    check_tensor("outer", "first argument", x)
+    check_tensor("outer", "second argument", y)
+    if x.ndim != 1 or y.ndim != 1:
+        raise ShapeError(f"outer: got shapes {x.shape} and {y.shape}, expected two vectors")
+    return x.unsqueeze(1) * y.unsqueeze(0)
+
+
+@op
+def linear(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, activation: str | None = None
+) -> tuple[Array, Backward]:
+    """activation(x @ weightᵀ + bias) in one kernel.
+
+    Parameters
+    ----------
+    x:
+        (…, in).
+    weight:
+        (out, in). Fastest where memory holds it as (in, out), as `nn.Linear` stores it; the gradient comes in the
+        memory order of the weight.
+    bias:
+        (out,), or None.
+    activation:
+        None, "relu", "tanh" or "sigmoid".
+
+    Returns
+    -------
+    Tensor
+        (…, out).
+
+    Raises
+    ------
+    ShapeError
+        The shapes do not fit.
+    DtypeError
+        Integers, or float32 with float64.
+    ArgumentError
+        Unknown activation.
+    """
+    check_floats("linear", input=x, weight=weight, bias=bias)
+    check_choice("linear", "activation", activation, tuple(ACTIVATIONS))
+    _check_linear_shapes(x, weight, bias)
+    out_features = weight.shape[0]
+
+    def backward(grad: Tensor, out: Tensor) -> tuple[Tensor | None, ...]:
+        if activation is not None:
+            grad = _through_activation(grad, out, activation)
+        gradients = _recorded_gradients if grad_enabled.get() else _fused_gradients
+        return gradients(grad, x, weight, bias)
+
+    array = np.empty((*x.shape[:-1], out_features), x.dtype)
+    bias_array = None if bias is None else bias.array
+    # (rows, in) @ (in, out) -> (rows, out)
+    kernels.matmul(rows_of(x.array), weight.array.T, rows_of(array), bias_array, ACTIVATIONS[activation])
+    return array, backward
+
+
+def _check_linear_shapes(x: Tensor, weight: Tensor, bias: Tensor | None) -> None:
+    if weight.ndim != 2:
+        raise ShapeError(f"linear: weight has shape {weight.shape}, expected (out, in)")
+    out_features, in_features = weight.shape
+    if x.ndim == 0 or x.shape[-1] != in_features:
+        raise ShapeError(
+            f"linear: input has shape {x.shape}, expected (…, {in_features}), since weight has shape (out, in) = "
+            f"{weight.shape}"
+        )
+    if bias is not None and bias.shape != (out_features,):
+        raise ShapeError(
+            f"linear: bias has shape {bias.shape}, expected ({out_features},), since weight has shape (out, in) = "
+            f"{weight.shape}"
+        )
+
+
+def _through_activation(grad: Tensor, out: Tensor, activation: str) -> Tensor:
+    """The gradient in front of the fused activation, from its output."""
+    if grad_enabled.get():
+        if activation == "relu":
+            return grad.masked_fill(out <= 0, 0.0)
+        return grad * (1 - out * out) if activation == "tanh" else grad * ((1 - out) * out)
+    result = np.empty(out.shape, out.dtype)
+    launch(_SLOPES[activation], grad.array, out.array, result)
+    return wrap(result)
+
+
+_SLOPES = {
+    "relu": elementwise.relu_backward,
+    "tanh": elementwise.tanh_backward,
+    "sigmoid": elementwise.sigmoid_backward,
+}
+
+
+def _recorded_gradients(
+    grad: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """Gradients made of ops, so that they can be differentiated."""
+    grad_x = grad_weight = grad_bias = None
+    rows = math.prod(x.shape[:-1])
+    flat = grad.reshape(rows, weight.shape[0])
+    if needs_grad(x):
+        grad_x = grad @ weight  # (…, out) @ (out, in) -> (…, in)
+    if needs_grad(weight):
+        grad_weight = flat.transpose(0, 1) @ x.reshape(rows, weight.shape[1])  # (out, rows) @ (rows, in) -> (out, in)
+    if needs_grad(bias):
+        grad_bias = flat.sum(0)
+    return grad_x, grad_weight, grad_bias
+
+
+def _fused_gradients(
+    grad: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """Gradients straight from the kernels: the gradients of weight and bias in one pass over grad."""
+    grad_x = grad_weight = grad_bias = None
+    flat = rows_of(grad.array)
+    if needs_grad(x):
+        input_array = np.empty(x.shape, x.dtype)
+        kernels.matmul(flat, weight.array, rows_of(input_array))  # (rows, out) @ (out, in) -> (rows, in)
+        grad_x = wrap(input_array)
+    bias_array = np.empty(bias.shape, bias.dtype) if bias is not None and needs_grad(bias) else None
+    if needs_grad(weight):
+        weight_array = np.empty_like(weight.array)  # in the weight's memory order
+        # (in, rows) @ (rows, out) -> (in, out)
+        kernels.weight_and_bias_gradient(rows_of(x.array), flat, weight_array.T, bias_array)
+        grad_weight = wrap(weight_array)
+        grad_bias = None if bias_array is None else wrap(bias_array)
+    elif needs_grad(bias):
+        grad_bias = wrap(flat).sum(0)
+    return grad_x, grad_weight, grad_bias
+
+
+METHODS: dict[str, Callable[..., Any]] = {
+    "matmul": matmul,
+    "mm": mm,
+    "bmm": bmm,
+    "mv": mv,
+    "dot": dot,
+    "outer": outer,
+    "__matmul__": matmul,
+    "__rmatmul__": swapped(matmul),
+}
