@@ -61,9 +61,10 @@ def samples(
         own = pictures[np.flatnonzero(numbers == number)[:count]]
         cells += [*own, *[None] * (count - len(own))]
     names = [wrapped(name) for name in classes]
-    row_height = max(0.6 * height / width, 0.32)  # room for a name on two lines
-    wide = 0.6 * count + 0.075 * longest_line(names) + 0.25
-    figure = blank_figure(max(wide, 3.6), row_height * len(classes) + 0.45, title, data, layout="compressed")
+    cell = max(0.6, 0.32 * width / height)  # inches: room for a name on two lines beside the lowest of images
+    wide = cell * count + 0.075 * longest_line(names) + 0.25
+    high = cell * height / width * len(classes) + 0.45
+    figure = blank_figure(max(wide, 3.6), high, title, data, layout="compressed")
     ax = figure.subplots()
     ax.imshow(_sheet(cells, count, pictures.shape[1:]), cmap="gray_r", vmin=0, vmax=1)
     ax.set_yticks([(height + 1) * row + (height - 1) / 2 for row in range(len(classes))], names)

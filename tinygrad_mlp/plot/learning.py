@@ -45,7 +45,7 @@ def curves(
     lowest validation loss (without one, of the highest validation accuracy). `learning_rate=False` leaves out its
     strip, `log_loss=True` makes the loss axis logarithmic.
 
-    Raises `ArgumentError` when no known key is there, `ShapeError` when lengths differ.
+    Raises `ArgumentError` when no known key is there or `best` is no epoch of it, `ShapeError` when lengths differ.
     """
     columns = _columns(history)
     panels = [name for name in ("loss", "accuracy") if f"train_{name}" in columns or f"val_{name}" in columns]
@@ -58,12 +58,14 @@ def curves(
     figure = blank_figure(6.6, sum(heights) + 0.9, title, data, caption)
     axes = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     for name, ax in zip(panels, axes, strict=False):
-        _draw_panel(ax, name, columns, log_loss)
+        _draw_panel(ax, name, columns, log=log_loss and name == "loss")
     if strip:
         _draw_learning_rate(axes[-1], columns["lr"])
     first, last = _set_epoch_axis(axes[-1], columns)
     best = _best_epoch(columns) if best is None else best
     if best is not None:
+        if not first <= best <= last:
+            raise ArgumentError(f"curves: best is epoch {best:g}; the history has the epochs {first:g} to {last:g}")
         place = 0.5 if first == last else (best - first) / (last - first)
         for ax in axes:
             ax.axvline(best, color=MUTED, linewidth=0.9, linestyle=_DASHES, zorder=1)
@@ -114,25 +116,27 @@ def _set_epoch_axis(ax: Axes, columns: Mapping[str, Column]) -> tuple[float, flo
     return first, last
 
 
-def _draw_panel(ax: Axes, name: str, columns: Mapping[str, Column], log_loss: bool) -> None:
+def _draw_panel(ax: Axes, name: str, columns: Mapping[str, Column], log: bool) -> None:
     """One quantity: a line for training, one for validation, each named at its right end."""
     ends: list[tuple[float, str, str]] = []
     for part, words, color in _PARTS:
-        epochs, values = columns.get(f"{part}_{name}", _NOT_MEASURED)
+        if f"{part}_{name}" not in columns:
+            continue
+        epochs, values = columns[f"{part}_{name}"]
         _draw_line(ax, epochs, values, words, color)
-        finite = values[np.isfinite(values)]
-        if finite.size:
-            ends.append((float(finite[-1]), words, color))
+        shown = values[np.isfinite(values) & ((values > 0) | (not log))]
+        if shown.size:
+            ends.append((float(shown[-1]), words, color))
+    ax.set_ylabel(name)
+    if not ends:
+        ax.set_yticks([])
+        return
     if name == "accuracy":
         ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.6g} %")
-    elif log_loss:
+    elif log:
         ax.set_yscale("log")
         ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    ax.set_ylabel(name)
-    if ends:
-        _name_lines(ax, ends)
-    else:
-        ax.set_yticks([])
+    _name_lines(ax, ends)
 
 
 def _draw_line(ax: Axes, epochs: Floats, values: Floats, label: str, color: str) -> None:
