@@ -1,0 +1,366 @@
+"""Reductions: many elements to one, over some dimensions or all.
+
+`dim` is an integer, a sequence of them, or None for all; a reduced dimension disappears, or stays with size 1 under
+`keepdim`. Sums of integers and bools are int64.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinygrad_mlp.autodiff.methods import Dim
+from tinygrad_mlp.autodiff.op import op
+from tinygrad_mlp.autodiff.ops.checks import reshaped
+from tinygrad_mlp.autodiff.ops.compare import maximum, minimum
+from tinygrad_mlp.autodiff.ops.dims import one_dim, several_dims
+from tinygrad_mlp.autodiff.ops.unary import array_of
+from tinygrad_mlp.autodiff.tensor import Backward, Tensor, wrap
+from tinygrad_mlp.errors import ArgumentError, DtypeError, ShapeError
+from tinygrad_mlp.kernels.exact import accumulate_with, argmax_of, argmin_of, reduce_with
+from tinygrad_mlp.kernels.launch import Array, Kernel, launch
+
+__all__ = [
+    "METHODS",
+    "ValuesIndices",
+    "all",
+    "amax",
+    "amin",
+    "any",
+    "argmax",
+    "argmin",
+    "cumsum",
+    "max",
+    "mean",
+    "min",
+    "norm",
+    "prod",
+    "std",
+    "sum",
+    "var",
+]
+
+
+class ValuesIndices(NamedTuple):
+    """What `max` and `min` along a dimension return: the extreme values, and where they stand."""
+
+    values: Tensor
+    indices: Tensor
+
+
+@op
+def sum(x: Tensor, dim: Dim = None, keepdim: bool = False) -> tuple[Array, Backward]:
+    """Sum over the named dimensions."""
+    dims = several_dims("sum", dim, array_of("sum", x).shape)
+
+    def backward(grad: Tensor, out: Tensor) -> Tensor:
+        return _spread(grad, x, dims)
+
+    return _reduced(np.add, x, dims, keepdim), backward
+
+
+@op
+def mean(x: Tensor, dim: Dim = None, keepdim: bool = False) -> tuple[Array, Backward]:
+    """Mean over the named dimensions; NaN of no elements. Raises `DtypeError` for integers: convert with .float()."""
+    _check_floating("mean", x)
+    dims = several_dims("mean", dim, x.shape)
+    count = _count(x.shape, dims)
+    scale = 1 / count if count else math.nan
+
+    def backward(grad: Tensor, out: Tensor) -> Tensor:
+        return _spread(grad * scale, x, dims)
+
+    total = _reduced(np.add, x, dims, keepdim)
+    launch(np.multiply, total, scale, total)
+    return total, backward
+
+
+@op
+def prod(x: Tensor, dim: Dim = None, keepdim: bool = False) -> tuple[Array, Backward]:
+    """Product over the named dimensions. Its derivative, the product of all others, is right where elements are 0."""
+    dims = several_dims("prod", dim, array_of("prod", x).shape)
+
+    def backward(grad: Tensor, out: Tensor) -> Tensor:
+        spread = _spread(grad, x, dims)
+        return spread * _product_of_others(x, dims) if _count(x.shape, dims) > 1 else spread
+
+    return _reduced(np.multiply, x, dims, keepdim), backward
+
+
+def _product_of_others(x: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """For each element the product of all others over `dims`."""
+    order = [*[axis for axis in range(x.ndim) if axis not in dims], *dims]
+    moved = x.permute(order)  # the reduced dimensions last
+    rows = moved.reshape(-1, _count(x.shape, dims))
+    return _product_of_followers(rows).reshape(moved.shape).permute([order.index(axis) for axis in range(x.ndim)])
+
+
+def _product_of_followers(rows: Tensor) -> Tensor:
+    """For each element of (rows, n), n > 1, the product of the n - 1 that follow it when its row is closed to a ring.
+
+    A window over the next 1, 2, 4, … elements doubles when it is multiplied by itself moved on by its width; the binary
+    digits of n - 1 say which windows to join. There is no division, so that elements that are 0 do no harm.
+    """
+    remaining = rows.shape[1] - 1
+    window, width = rows.roll(-1, 1), 1
+    product, covered = None, 0
+    while True:
+        if remaining & 1:
+            product = window if product is None else product * window.roll(-covered, 1)
+            covered += width
+        remaining >>= 1
+        if not remaining:
+            break
+        window = window * window.roll(-width, 1)
+        width *= 2
+    assert product is not None
+    return product
+
+
+@op
+def amax(x: Tensor, dim: Dim = None, keepdim: bool = False) -> tuple[Array, Backward]:
+    """Maximum over the named dimensions, NaN if one is NaN. Elements that share it share its gradient evenly."""
+    dims = _dims_with_elements("amax", x, dim)
+
+    def backward(grad: Tensor, out: Tensor) -> Tensor:
+        return _to_extremes(grad, x, out, dims)
+
+    return _reduced(np.maximum, x, dims, keepdim), backward
+
+
+@op
+def amin(x: Tensor, dim: Dim = None, keepdim: bool = False) -> tuple[Array, Backward]:
+    """Minimum over the named dimensions, NaN if one is NaN. Elements that share it share its gradient evenly."""
+    dims = _dims_with_elements("amin", x, dim)
+
+    def backward(grad: Tensor, out: Tensor) -> Tensor:
+        return _to_extremes(grad, x, out, dims)
+
+    return _reduced(np.minimum, x, dims, keepdim), backward
+
+
+def _to_extremes(grad: Tensor, x: Tensor, out: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """The gradient of an extreme value, split evenly among the elements that have it."""
+    kept = _kept(x.shape, dims)
+    winners = x == out.reshape(kept)
+    return grad.reshape(kept) / winners.sum(dims, keepdim=True) * winners
+
+
+def argmax(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+    """Index (int64) of the first greatest element along `dim`, or in the flattened tensor; NaN counts as greatest.
+
+    Raises `ShapeError` for a dim out of range or without elements.
+    """
+    return _index_of("argmax", argmax_of, x, dim, keepdim)
+
+
+def argmin(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+    """Index (int64) of the first least element along `dim`, or in the flattened tensor; NaN counts as least.
+
+    Raises `ShapeError` for a dim out of range or without elements.
+    """
+    return _index_of("argmin", argmin_of, x, dim, keepdim)
+
+
+def _index_of(name: str, kernel: Kernel, x: Tensor, dim: int | None, keepdim: bool) -> Tensor:
+    shape = array_of(name, x).shape
+    dims = _dims_with_elements(name, x, None if dim is None else one_dim(name, dim, shape))
+    if len(dims) == 1:
+        array, axis = x.array, dims[0]
+    else:  # all dimensions, of a 0-d tensor too
+        array, axis = reshaped(x.array, (x.array.size,)), 0
+    out = np.empty(array.shape[:axis] + array.shape[axis + 1 :], np.int64)
+    launch(kernel, array, axis, out)
+    return wrap(out.reshape(_kept(shape, dims)) if keepdim else out)
+
+
+def max(x: Tensor, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
+    """Maximum of all elements, as `amax`; with a dim, the maxima along it and their indices; or `maximum(x, other)`.
+
+    Along a dimension the gradient goes to the one element whose index is returned, the first of several.
+
+    >>> values, indices = tg.tensor([[1.0, 3.0, 2.0]]).max(dim=1)
+    """
+    if isinstance(dim, Tensor):
+        return maximum(x, dim)
+    return amax(x, None, keepdim) if dim is None else _extremes_along("max", argmax, x, dim, keepdim)
+
+
+def min(x: Tensor, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
+    """Minimum of all elements, as `amin`; with a dim, the minima along it and their indices; or `minimum(x, other)`.
+
+    Along a dimension the gradient goes to the one element whose index is returned, the first of several.
+    """
+    if isinstance(dim, Tensor):
+        return minimum(x, dim)
+    return amin(x, None, keepdim) if dim is None else _extremes_along("min", argmin, x, dim, keepdim)
+
+
+def _extremes_along(name: str, index_of: Callable[..., Tensor], x: Tensor, dim: int, keepdim: bool) -> ValuesIndices:
+    shape = array_of(name, x).shape
+    axis = one_dim(name, dim, shape)
+    rows = x if shape else x.reshape(1)
+    indices = index_of(rows, axis, keepdim=True)
+    values = rows.take_along_dim(indices, axis)
+    wanted = _kept(shape, (axis,)) if keepdim else (*shape[:axis], *shape[axis + 1 :])
+    return ValuesIndices(values.reshape(wanted), indices.reshape(wanted))
+
+
+def any(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
+    """Whether an element over the named dimensions is nonzero (NaN is); False of none."""
+    return wrap(_reduced(np.logical_or, x, several_dims("any", dim, array_of("any", x).shape), keepdim))
+
+
+def all(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
+    """Whether all elements over the named dimensions are nonzero (NaN is); True of none."""
+    return wrap(_reduced(np.logical_and, x, several_dims("all", dim, array_of("all", x).shape), keepdim))
+
+
+@op
+def cumsum(x: Tensor, dim: int) -> tuple[Array, Backward]:
+    """Running sum along `dim`."""
+    array = array_of("cumsum", x)
+    axis = one_dim("cumsum", dim, array.shape)
+
+    def backward(grad: Tensor, out: Tensor) -> Tensor:
+        return cumsum(grad.flip(axis), axis).flip(axis) if x.ndim else grad
+
+    out = np.empty(array.shape, _sum_dtype(array))
+    launch(accumulate_with, np.add, array.reshape(array.shape or 1), axis, out.reshape(out.shape or 1))
+    return out, backward
+
+
+def var(
+    x: Tensor, dim: Dim = None, correction: int = 1, keepdim: bool = False, *, unbiased: bool | None = None
+) -> Tensor:
+    """Variance over the named dimensions: the sum of squared distances from the mean, over n - correction.
+
+    `correction` 1 estimates the variance of what the elements were drawn from, 0 is their own; `unbiased` is the older
+    name of the same choice. NaN where n - correction is 0. Raises `DtypeError` for integers.
+    """
+    _check_floating("var", x)
+    dims = several_dims("var", dim, x.shape)
+    distance = x - mean(x, dims, keepdim=True)
+    freedom = _count(x.shape, dims) - (correction if unbiased is None else int(unbiased))
+    return sum(distance * distance, dims, keepdim) / float(freedom if freedom > 0 else 0)
+
+
+def std(
+    x: Tensor, dim: Dim = None, correction: int = 1, keepdim: bool = False, *, unbiased: bool | None = None
+) -> Tensor:
+    """Standard deviation over the named dimensions, the root of `var`; its gradient is 0 where all elements agree.
+
+    Raises `DtypeError` for integers.
+    """
+    _check_floating("std", x)
+    return _root(var(x, dim, correction, keepdim, unbiased=unbiased))
+
+
+def norm(x: Tensor, p: float | str = 2.0, dim: Dim = None, keepdim: bool = False) -> Tensor:
+    """Vector norm over the named dimensions (all for None): (sum of |x|**p)**(1/p), with gradient 0 where x is 0.
+
+    p = inf and -inf are the greatest and the least |x|, p = 0 counts the elements that are not 0; "fro" is 2.
+
+    Raises
+    ------
+    DtypeError
+        Integers.
+    ArgumentError
+        A p that is neither a number nor "fro".
+    """
+    _check_floating("norm", x)
+    power = 2.0 if p == "fro" else p
+    if isinstance(power, str) or math.isnan(power):
+        raise ArgumentError(f'norm: got p={p!r}, expected a number, inf, -inf or "fro"')
+    dims = several_dims("norm", dim, x.shape)
+    if power == 2:
+        return _root(sum(x * x, dims, keepdim))
+    if power == 1:
+        return sum(x.abs(), dims, keepdim)
+    if math.isinf(power):
+        return (amax if power > 0 else amin)(x.abs(), dims, keepdim)
+    if power == 0:
+        return sum(x.sign().abs(), dims, keepdim)
+    total = sum(_power(x.abs(), power), dims, keepdim)
+    return _power(total, 1 / power)
+
+
+def _root(x: Tensor) -> Tensor:
+    """Square root whose gradient at 0 is 0, not inf."""
+    zero = x == 0
+    return x.masked_fill(zero, 1.0).sqrt().masked_fill(zero, 0.0)
+
+
+def _power(x: Tensor, exponent: float) -> Tensor:
+    """x ** exponent for x at least 0, whose gradient at 0 is 0."""
+    zero = x == 0
+    return (x.masked_fill(zero, 1.0) ** exponent).masked_fill(zero, 0.0 if exponent > 0 else math.inf)
+
+
+def _reduced(ufunc: np.ufunc, x: Tensor, dims: tuple[int, ...], keepdim: bool) -> Array:
+    """Reduce a Tensor's array by a NumPy function of two arguments."""
+    array = array_of(ufunc.__name__, x)
+    dtype = array.dtype
+    if ufunc in (np.add, np.multiply):
+        dtype = _sum_dtype(array)
+    elif ufunc in (np.logical_or, np.logical_and):
+        dtype = np.dtype(np.bool_)
+    out = np.empty([size for axis, size in enumerate(array.shape) if axis not in dims], dtype)
+    launch(reduce_with, ufunc, array, dims, out)
+    return out.reshape(_kept(array.shape, dims)) if keepdim else out
+
+
+def _sum_dtype(array: Array) -> np.dtype[Any]:
+    """Integers and bools are added up in int64."""
+    return array.dtype if array.dtype.kind == "f" else np.dtype(np.int64)
+
+
+def _kept(shape: tuple[int, ...], dims: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape with size 1 in the reduced dimensions."""
+    return tuple([1 if axis in dims else size for axis, size in enumerate(shape)])
+
+
+def _count(shape: tuple[int, ...], dims: tuple[int, ...]) -> int:
+    """How many elements are reduced to one."""
+    return math.prod([shape[axis] for axis in dims])
+
+
+def _spread(grad: Tensor, x: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """The gradient of a sum: that of the result, repeated over the reduced dimensions."""
+    return grad.reshape(_kept(x.shape, dims)).expand(x.shape)
+
+
+def _dims_with_elements(name: str, x: Tensor, dim: Dim) -> tuple[int, ...]:
+    """The dimensions to reduce; `ShapeError` if there is nothing in them to choose from."""
+    shape = array_of(name, x).shape
+    dims = several_dims(name, dim, shape)
+    if _count(shape, dims) == 0:
+        raise ShapeError(f"{name}: shape {shape} has no elements along dim {list(dims)}, so there is none to choose")
+    return dims
+
+
+def _check_floating(name: str, x: Tensor) -> None:
+    if array_of(name, x).dtype.kind != "f":
+        raise DtypeError(f"{name}: got {x.dtype}, expected float32 or float64; convert with .float()")
+
+
+METHODS: dict[str, Callable[..., Any]] = {
+    "sum": sum,
+    "mean": mean,
+    "prod": prod,
+    "amax": amax,
+    "amin": amin,
+    "argmax": argmax,
+    "argmin": argmin,
+    "max": max,
+    "min": min,
+    "any": any,
+    "all": all,
+    "cumsum": cumsum,
+    "var": var,
+    "std": std,
+    "norm": norm,
+}
