@@ -115,11 +115,11 @@ class _Bar:
     def __init__(self, progress: Progress, title: str) -> None:
         self.total = 0  # bytes to come; pooch sets it
         self._progress = progress
-        self._task = progress.add_task(title, total=None)
+        self._task = progress.add_task(title, total=None, visible=False)  # until something arrives
 
     def update(self, count: int) -> None:
         """So many bytes more."""
-        self._progress.update(self._task, advance=count, total=self.total or None)
+        self._progress.update(self._task, advance=count, total=self.total or None, visible=True)
 
     def reset(self) -> None:
         """Back to zero; pooch then reports the total at once."""
@@ -130,5 +130,7 @@ class _Bar:
 
 
 def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
+    """What went wrong; of a failed connection only the reason at its bottom, which says it all."""
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    text = " ".join(str(reason or error).split())
     return text if len(text) <= 200 else text[:197] + "..."
