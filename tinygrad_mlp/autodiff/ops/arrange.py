@@ -1,0 +1,314 @@
+"""Put tensors together, take them apart, move elements about: cat, stack, split, pad, flip, roll, tril, triu."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygrad_mlp.autodiff.methods import Dim
+from tinygrad_mlp.autodiff.op import needs_grad, op
+from tinygrad_mlp.autodiff.ops.checks import check_choice, check_tensor
+from tinygrad_mlp.autodiff.ops.dims import one_dim, several_dims
+from tinygrad_mlp.autodiff.ops.gather import index_select
+from tinygrad_mlp.autodiff.ops.index import slice_view
+from tinygrad_mlp.autodiff.ops.shape import reshape, sizes, to, unsqueeze
+from tinygrad_mlp.autodiff.tensor import Backward, Tensor, wrap
+from tinygrad_mlp.errors import ArgumentError, DtypeError, ShapeError
+from tinygrad_mlp.kernels.choose import choose
+from tinygrad_mlp.kernels.copy import copy
+from tinygrad_mlp.kernels.launch import Array, launch
+
+__all__ = ["METHODS", "cat", "chunk", "flip", "pad", "roll", "split", "stack", "tril", "triu", "unbind"]
+
+
+def _part(dim: int, start: int | None, stop: int | None) -> tuple[Any, ...]:
+    """The index of entries start to stop of one dimension."""
+    return (*[slice(None)] * dim, slice(start, stop), Ellipsis)
+
+
+@op
+def concatenate(*tensors: Tensor, dim: int) -> tuple[Array, Backward]:
+    """Tensors of one dtype, whose shapes agree but along `dim`, one after another."""
+    ends = np.cumsum([tensor.shape[dim] for tensor in tensors]).tolist()
+    parts = [_part(dim, start, end) for start, end in zip([0, *ends], ends, strict=False)]
+
+    def backward(grad: Tensor, out: Tensor) -> tuple[Tensor | None, ...]:
+        pairs = zip(tensors, parts, strict=True)
+        return tuple([slice_view(grad, part) if needs_grad(tensor) else None for tensor, part in pairs])
+
+    first = tensors[0]
+    array = np.empty_like(first.array, shape=(*first.shape[:dim], ends[-1], *first.shape[dim + 1 :]))
+    for tensor, part in zip(tensors, parts, strict=True):
+        launch(copy, tensor.array, array[part])
+    return array, backward
+
+
+def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """Join tensors along a dimension that they have; as in PyTorch, tensors of shape (0,) join anything.
+
+    Raises `ShapeError` if the shapes differ elsewhere, `DtypeError` if float32 meets float64, `ArgumentError` for no
+    tensors.
+    """
+    listed = _one_dtype("cat", tensors)
+    kept = [tensor for tensor in listed if tensor.shape != (0,)] or listed[:1]
+    first = kept[0]
+    if not first.ndim:
+        raise ShapeError("cat: 0-d tensors cannot be joined; use stack")
+    axis = one_dim("cat", dim, first.shape)
+    for position, tensor in enumerate(kept):
+        if tensor.ndim != first.ndim or _without(tensor.shape, axis) != _without(first.shape, axis):
+            raise ShapeError(
+                f"cat: tensor {position} has shape {tensor.shape}, which differs from {first.shape} outside dim {axis}"
+            )
+    return concatenate(*kept, dim=axis)
+
+
+def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """Join tensors of one shape along a new dimension. Raises as `cat` does."""
+    listed = _one_dtype("stack", tensors)
+    shape = listed[0].shape
+    for position, tensor in enumerate(listed):
+        if tensor.shape != shape:
+            raise ShapeError(f"stack: tensor {position} has shape {tensor.shape}, expected {shape} as the first")
+    axis = one_dim("stack", dim, (*shape, 1))
+    return concatenate(*[unsqueeze(tensor, axis) for tensor in listed], dim=axis)
+
+
+def _one_dtype(name: str, tensors: Sequence[Tensor]) -> list[Tensor]:
+    """The tensors, integers and bools converted to the dtype of the others."""
+    listed = list(tensors)
+    if not listed:
+        raise ArgumentError(f"{name}: expected at least one tensor")
+    for position, tensor in enumerate(listed):
+        check_tensor(name, f"element {position}", tensor)
+    dtypes = {tensor.dtype for tensor in listed}
+    if len(dtypes) == 1:
+        return listed
+    floating = {dtype for dtype in dtypes if dtype.kind == "f"}
+    if len(floating) > 1:
+        raise DtypeError(f"{name}: float32 and float64 do not mix; convert with .float() or .double()")
+    common = floating.pop() if floating else np.result_type(*dtypes)
+    return [to(tensor, common) for tensor in listed]
+
+
+def _without(shape: tuple[int, ...], dim: int) -> tuple[int, ...]:
+    return (*shape[:dim], *shape[dim + 1 :])
+
+
+def split(x: Tensor, split_size: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
+    """Views of `split_size` entries each (the last may be shorter), or of the sizes given, along a dimension.
+
+    Raises `ShapeError` if sizes do not add up, `ArgumentError` for a size that is negative, or 0 where it cannot be.
+    """
+    axis = one_dim("split", dim, x.shape)
+    _check_has_dims("split", x)
+    count = x.shape[axis]
+    if isinstance(split_size, Sequence):
+        lengths = sizes("split", [split_size])
+    elif split_size > 0:
+        whole, rest = divmod(count, split_size)
+        lengths = (split_size,) * whole + ((rest,) if rest or not whole else ())
+    elif split_size == count == 0:
+        lengths = (0,)
+    else:
+        raise ArgumentError(f"split: split_size must be at least 1, got {split_size}")
+    if any(length < 0 for length in lengths) or sum(lengths) != count:
+        raise ShapeError(f"split: sizes {lengths} must be at least 0 and add up to {count}, dim {axis} of {x.shape}")
+    ends = np.cumsum(lengths).tolist()
+    return tuple([slice_view(x, _part(axis, end - length, end)) for length, end in zip(lengths, ends, strict=True)])
+
+
+def chunk(x: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+    """At most `chunks` views of one size (the last may be shorter) along a dimension, as PyTorch divides."""
+    if chunks < 1:
+        raise ArgumentError(f"chunk: chunks must be at least 1, got {chunks}")
+    axis = one_dim("chunk", dim, x.shape)
+    _check_has_dims("chunk", x)
+    length = -(-x.shape[axis] // chunks)
+    return split(x, length, axis) if length else split(x, [0] * chunks, axis)
+
+
+def unbind(x: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
+    """A view of each entry along a dimension, without that dimension."""
+    axis = one_dim("unbind", dim, x.shape)
+    _check_has_dims("unbind", x)
+    return tuple([slice_view(x, (*[slice(None)] * axis, i, Ellipsis)) for i in range(x.shape[axis])])
+
+
+def _check_has_dims(name: str, x: Tensor) -> None:
+    if not x.ndim:
+        raise ShapeError(f"{name}: a 0-d tensor cannot be taken apart")
+
+
+@op
+def flip(x: Tensor, dims: int | Sequence[int]) -> tuple[Array, Backward]:
+    """The order of the entries reversed along one or more dimensions; a copy."""
+    axes = several_dims("flip", dims, x.shape) if isinstance(dims, int) or dims else ()
+
+    def backward(grad: Tensor, out: Tensor) -> Tensor:
+        return flip(grad, axes)
+
+    array = np.empty_like(x.array)
+    launch(copy, np.flip(x.array, axes), array)
+    return array, backward
+
+
+@op
+def roll_along(x: Tensor, shift: int, dim: int) -> tuple[Array, Backward]:
+    """The entries of a dimension moved on by 0 <= shift < size; those pushed out come back in front."""
+
+    def backward(grad: Tensor, out: Tensor) -> Tensor:
+        return roll_along(grad, (x.shape[dim] - shift) % x.shape[dim], dim)
+
+    array = np.empty_like(x.array)
+    stay = x.shape[dim] - shift
+    launch(copy, x.array[_part(dim, None, stay)], array[_part(dim, shift, None)])
+    launch(copy, x.array[_part(dim, stay, None)], array[_part(dim, None, shift)])
+    return array, backward
+
+
+def roll(x: Tensor, shifts: int | Sequence[int], dims: Dim = None) -> Tensor:
+    """Move entries on by `shifts` along `dims`, or through the flattened tensor; those pushed out come back in front.
+
+    Raises `ArgumentError` unless there is one shift for each dimension.
+    """
+    if dims is None:
+        return reshape(roll(reshape(x, -1), shifts, 0), x.shape)
+    steps, axes = sizes("roll", [shifts]), sizes("roll", [dims])
+    if len(steps) != len(axes):
+        raise ArgumentError(f"roll: got {len(steps)} shifts for {len(axes)} dims")
+    for step, axis in zip(steps, axes, strict=True):
+        dim = one_dim("roll", axis, x.shape)
+        if x.array.size and x.ndim:
+            x = roll_along(x, step % x.shape[dim], dim)
+    return x
+
+
+def tril(x: Tensor, diagonal: int = 0) -> Tensor:
+    """The lower triangle of the last two dimensions, 0 above diagonal number `diagonal`."""
+    return keep(x, np.tri(*_matrix_shape("tril", x), k=diagonal, dtype=bool))
+
+
+def triu(x: Tensor, diagonal: int = 0) -> Tensor:
+    """The upper triangle of the last two dimensions, 0 below diagonal number `diagonal`."""
+    return keep(x, ~np.tri(*_matrix_shape("triu", x), k=diagonal - 1, dtype=bool))
+
+
+def _matrix_shape(name: str, x: Tensor) -> tuple[int, int]:
+    if x.ndim < 2:
+        raise ShapeError(f"{name}: expected at least 2 dimensions, got shape {x.shape}")
+    return x.shape[-2], x.shape[-1]
+
+
+@op
+def keep(x: Tensor, mask: Array) -> tuple[Array, Backward]:
+    """The element of x where the mask, which broadcasts, is True, else 0 (also where x is NaN)."""
+
+    def backward(grad: Tensor, out: Tensor) -> Tensor:
+        return keep(grad, mask)
+
+    array = np.empty_like(x.array)
+    launch(choose, mask, x.array, 0, array)
+    return array, backward
+
+
+Widths = tuple[tuple[int, int], ...]
+
+
+@op
+def pad_constant(x: Tensor, widths: Widths, value: float) -> tuple[Array, Backward]:
+    """Before and after each dimension so many entries more, of one value; fewer for negative widths."""
+
+    def backward(grad: Tensor, out: Tensor) -> Tensor:
+        return pad_constant(grad, tuple([(-before, -after) for before, after in widths]), 0.0)
+
+    shape = tuple([size + before + after for size, (before, after) in zip(x.shape, widths, strict=True)])
+    array = np.empty_like(x.array, shape=shape)
+    launch(copy, np.asarray(value, x.dtype), array)
+    kept = [
+        (max(-before, 0), size - max(-after, 0), max(before, 0))
+        for size, (before, after) in zip(x.shape, widths, strict=True)
+    ]
+    source = tuple([slice(start, stop) for start, stop, _ in kept])
+    target = tuple([slice(place, place + stop - start) for start, stop, place in kept])
+    launch(copy, x.array[(*source, Ellipsis)], array[(*target, Ellipsis)])
+    return array, backward
+
+
+def _reflected(positions: Array, size: int) -> Array:
+    return size - 1 - np.abs(size - 1 - np.abs(positions))
+
+
+def _nearest(positions: Array, size: int) -> Array:
+    return np.clip(positions, 0, size - 1)
+
+
+# Where an entry at a position outside 0 to size - 1 is taken from, and how far outside that works.
+_BORDERS: dict[str, tuple[Callable[[Array, int], Array], Callable[[int], float]]] = {
+    "reflect": (_reflected, lambda size: size - 1),
+    "replicate": (_nearest, lambda size: float("inf") if size else 0),
+    "circular": (np.mod, lambda size: size),
+}
+
+
+def pad(x: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
+    """More entries at the borders, as `torch.nn.functional.pad`.
+
+    Parameters
+    ----------
+    x:
+        Any shape.
+    pad:
+        (before, after) of the last dimension, then of the one before it, and so on: (left, right, top, bottom) for
+        images. Negative numbers cut off.
+    mode:
+        "constant" fills with `value`; "reflect" mirrors at the border entry, "replicate" repeats it, "circular"
+        goes on at the other side.
+    value:
+        0 if None; for mode "constant" only.
+
+    Raises
+    ------
+    ArgumentError
+        An odd number of widths, an unknown mode, or a value given to a mode that has none.
+    ShapeError
+        More widths than dimensions, or wider than the mode or the tensor's size allows.
+    """
+    check_choice("pad", "mode", mode, ("constant", *_BORDERS))
+    flat = sizes("pad", [pad])
+    if len(flat) % 2:
+        raise ArgumentError(f"pad: expected pairs (before, after), got {len(flat)} numbers: {flat}")
+    pairs = list(zip(flat[::2], flat[1::2], strict=True))[::-1]
+    if len(pairs) > x.ndim:
+        raise ShapeError(f"pad: {len(pairs)} pairs of widths for a tensor of shape {x.shape}")
+    widths: Widths = ((0, 0),) * (x.ndim - len(pairs)) + tuple(pairs)
+    if any(
+        size + before + after < 0 or size + min(before, 0) + min(after, 0) < 0
+        for size, (before, after) in zip(x.shape, widths, strict=True)
+    ):
+        raise ShapeError(f"pad: widths {flat} cut more off than shape {x.shape} has")
+    if mode == "constant":
+        return pad_constant(x, widths, 0.0 if value is None else value)
+    if value is not None:
+        raise ArgumentError(f"pad: value belongs to mode 'constant', not to {mode!r}")
+    source, widest = _BORDERS[mode]
+    for dim, (before, after) in enumerate(widths):
+        if before or after:
+            size = x.shape[dim]
+            if max(before, after) > widest(size):
+                raise ShapeError(f"pad: mode {mode!r} cannot pad dim {dim} of shape {x.shape} by {(before, after)}")
+            x = index_select(x, dim, wrap(source(np.arange(-before, size + after), size)))
+    return x
+
+
+METHODS: dict[str, Any] = {
+    "split": split,
+    "chunk": chunk,
+    "unbind": unbind,
+    "flip": flip,
+    "roll": roll,
+    "tril": tril,
+    "triu": triu,
+}

@@ -1,0 +1,102 @@
+"""Order: sort, argsort, topk; where elements are not 0: nonzero; and labels as rows of 0 and 1: one_hot."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinygrad_mlp.autodiff.ops.dims import one_dim
+from tinygrad_mlp.autodiff.ops.gather import gather
+from tinygrad_mlp.autodiff.ops.index import slice_view
+from tinygrad_mlp.autodiff.ops.reduce import ValuesIndices
+from tinygrad_mlp.autodiff.tensor import Tensor, wrap
+from tinygrad_mlp.errors import ArgumentError, DtypeError, ShapeError
+from tinygrad_mlp.kernels import order
+from tinygrad_mlp.kernels.copy import copy
+from tinygrad_mlp.kernels.launch import launch
+
+__all__ = ["METHODS", "argsort", "nonzero", "one_hot", "sort", "topk"]
+
+
+def argsort(x: Tensor, dim: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
+    """The indices (int64) that sort x along a dimension; equal elements keep their order, NaN counts as the greatest.
+
+    `stable` is PyTorch's argument; the order is stable always.
+    """
+    axis = one_dim("argsort", dim, x.shape)
+    out = np.empty(x.shape, np.int64)
+    if x.ndim:
+        launch(order.argsort, x.array, axis, bool(descending), out)
+    else:
+        launch(copy, np.zeros((), np.int64), out)
+    return wrap(out)
+
+
+def sort(x: Tensor, dim: int = -1, descending: bool = False, stable: bool = True) -> ValuesIndices:
+    """x in order along a dimension, and the indices (int64) of where each element stood; see `argsort`.
+
+    The gradient of a value goes to the element that it was.
+    """
+    indices = argsort(x, dim, descending, stable)
+    return ValuesIndices(gather(x, dim, indices), indices)
+
+
+def topk(x: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> ValuesIndices:
+    """The k largest (or smallest) elements along a dimension, in order, and their indices; of equal ones the first.
+
+    `sorted` is PyTorch's argument; the result is sorted always. Raises `ShapeError` if there are fewer than k.
+    """
+    axis = one_dim("topk", dim, x.shape)
+    count = x.shape[axis] if x.ndim else 1
+    if not 0 <= k <= count:
+        raise ShapeError(f"topk: k must lie in 0 to {count}, the size of dim {axis} of shape {x.shape}; got {k}")
+    indices = argsort(x, axis, descending=largest)
+    if x.ndim:
+        indices = slice_view(indices, (*[slice(None)] * axis, slice(k), Ellipsis))
+    return ValuesIndices(gather(x, axis, indices), indices)
+
+
+def nonzero(x: Tensor, as_tuple: bool = False) -> Any:
+    """The indices (int64) of the elements that are not 0, in row-major order.
+
+    (count, ndim), a row for each; with `as_tuple` one 1-d tensor for each dimension, as an index takes them.
+    """
+    if as_tuple:
+        return tuple([wrap(positions) for positions in np.nonzero(np.atleast_1d(x.array))])
+    return wrap(np.argwhere(x.array))
+
+
+def one_hot(labels: Tensor, num_classes: int = -1) -> Tensor:
+    """Integer labels (...) as int64 rows (..., num_classes) of zeros with a 1 at the label.
+
+    Without `num_classes` there are as many classes as the largest label says.
+
+    Raises
+    ------
+    DtypeError
+        The labels are no integers.
+    IndexRangeError
+        A label is negative, or `num_classes` or more.
+    ArgumentError
+        There are no labels to tell the number of classes.
+    """
+    if labels.dtype.kind not in "iu":
+        raise DtypeError(f"one_hot: labels must be integers, got {labels.dtype} {labels.shape}")
+    if num_classes == -1:
+        if not labels.array.size:
+            raise ArgumentError("one_hot: without labels the number of classes is unknown; give num_classes")
+        num_classes = max(int(labels.array.max()) + 1, 1)
+    if num_classes < 1:
+        raise ArgumentError(f"one_hot: num_classes must be at least 1, or -1 to count them; got {num_classes}")
+    out = np.empty((*labels.shape, num_classes), np.int64)
+    launch(order.one_hot, labels.array, out)
+    return wrap(out)
+
+
+METHODS: dict[str, Any] = {
+    "argsort": argsort,
+    "sort": sort,
+    "topk": topk,
+    "nonzero": nonzero,
+}
