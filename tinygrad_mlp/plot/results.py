@@ -108,7 +108,7 @@ def _write_cells(ax: Axes, counts: Integers, shares: Floats, cell: float) -> Non
     for row, column in np.argwhere(counts):
         share = float(shares[row, column])
         words = f"{counts[row, column]}\n{percent(share)}" if both else f"{counts[row, column]}"
-        color = "white" if share > 0.35 else "#222222"
+        color = "white" if share > 0.5 else "#222222"
         ax.text(column, row, words, ha="center", va="center", fontsize=fontsize, linespacing=1.25, color=color)
 
 
