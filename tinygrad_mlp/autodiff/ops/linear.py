@@ -16,14 +16,15 @@ import numpy as np
 from tinygrad_mlp.autodiff.methods import Operand
 from tinygrad_mlp.autodiff.mode import grad_enabled
 from tinygrad_mlp.autodiff.op import needs_grad, op
+from tinygrad_mlp.autodiff.ops.activation import relu_backward, sigmoid_backward
 from tinygrad_mlp.autodiff.ops.broadcast import operands, swapped, unbroadcast
 from tinygrad_mlp.autodiff.ops.checks import check_choice, check_floats, check_tensor, reshaped, rows_of
+from tinygrad_mlp.autodiff.ops.elementary import tanh_backward
 from tinygrad_mlp.autodiff.tensor import Backward, Tensor, wrap
 from tinygrad_mlp.errors import DtypeError, ShapeError
-from tinygrad_mlp.kernels import elementwise
 from tinygrad_mlp.kernels import matmul as kernels
 from tinygrad_mlp.kernels.approx import NONE, RELU, SIGMOID, TANH
-from tinygrad_mlp.kernels.launch import Array, launch
+from tinygrad_mlp.kernels.launch import Array
 
 __all__ = ["ACTIVATIONS", "METHODS", "bmm", "dot", "linear", "matmul", "mm", "mv", "outer"]
 
@@ -82,9 +83,9 @@ def _right_gradient(grad: Tensor, left: Tensor, right: Tensor) -> Tensor | None:
 
 def _batch_shape(x: tuple[int, ...], y: tuple[int, ...]) -> tuple[int, ...]:
     """The broadcast leading dimensions of x @ y, or `ShapeError`."""
-    if not x or not y:
+    if len(x) == 0 or len(y) == 0:
         raise ShapeError(f"matmul: got shapes {x} and {y}; a scalar has no matrix product, use *")
-    inner = y[-2] if len(y) > 1 else y[0]
+    inner = y[-2] if len(y) > 1 else y[-1]
     if x[-1] != inner:
         raise ShapeError(
             f"matmul: shapes {x} and {y} do not fit: the last dimension of the first is {x[-1]}, "
@@ -199,7 +200,7 @@ def linear(
 
     def backward(grad: Tensor, out: Tensor) -> tuple[Tensor | None, ...]:
         if activation is not None:
-            grad = _through_activation(grad, out, activation)
+            grad = _SLOPES[activation](grad, out)
         gradients = _recorded_gradients if grad_enabled.get() else _fused_gradients
         return gradients(grad, x, weight, bias)
 
@@ -226,22 +227,8 @@ def _check_linear_shapes(x: Tensor, weight: Tensor, bias: Tensor | None) -> None
         )
 
 
-def _through_activation(grad: Tensor, out: Tensor, activation: str) -> Tensor:
-    """The gradient in front of the fused activation, from its output."""
-    if grad_enabled.get():
-        if activation == "relu":
-            return grad.masked_fill(out <= 0, 0.0)
-        return grad * (1 - out * out) if activation == "tanh" else grad * ((1 - out) * out)
-    result = np.empty(out.shape, out.dtype)
-    launch(_SLOPES[activation], grad.array, out.array, result)
-    return wrap(result)
-
-
-_SLOPES = {
-    "relu": elementwise.relu_backward,
-    "tanh": elementwise.tanh_backward,
-    "sigmoid": elementwise.sigmoid_backward,
-}
+# Gradient in front of the fused activation, from the one behind it and the output.
+_SLOPES = {"relu": relu_backward, "tanh": tanh_backward, "sigmoid": sigmoid_backward}
 
 
 def _recorded_gradients(
