@@ -12,15 +12,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
 from string import ascii_letters
-from typing import Any
 
 from tinygrad_mlp.autodiff.ops.checks import check_floats
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.errors import ArgumentError, ShapeError
 
-__all__ = ["METHODS", "einsum"]
+__all__ = ["einsum"]
 
 Labels = tuple[str, ...]
 
@@ -170,6 +168,3 @@ def _grouped(x: Tensor, labels: Labels, *groups: list[str]) -> Tensor:
     order = [labels.index(label) for group in groups for label in group]
     shape = [math.prod(x.shape[labels.index(label)] for label in group) for group in groups]
     return x.permute(*order).reshape(*shape)
-
-
-METHODS: dict[str, Callable[..., Any]] = {}
