@@ -1,0 +1,324 @@
+"""Normalisation: over the batch for each channel, over the features of each sample, and to unit length.
+
+The kernels see (rows, C). An (N, C, H, W) image batch that lies N, H, W, C in memory is that without a copy, and the
+result lies so too. The derivatives are fused kernels; under `create_graph` the same formula is made of ops.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from tinygrad_mlp.autodiff.mode import grad_enabled
+from tinygrad_mlp.autodiff.op import op
+from tinygrad_mlp.autodiff.ops.checks import check_floats, reshaped, rows_of
+from tinygrad_mlp.autodiff.tensor import Backward, Tensor, wrap
+from tinygrad_mlp.errors import ArgumentError, ShapeError
+from tinygrad_mlp.kernels import elementwise
+from tinygrad_mlp.kernels import norm as kernels
+from tinygrad_mlp.kernels.launch import Array, Kernel, apply_ufunc, launch
+
+__all__ = ["batch_norm", "batch_norm_inference", "batch_norm_training", "layer_norm", "normalize"]
+
+
+def batch_norm(
+    input: Tensor,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """(input - mean) / sqrt(variance + eps) * weight + bias for each channel (Ioffe & Szegedy 2015).
+
+    Parameters
+    ----------
+    input:
+        (N, C) or (N, C, d1, …).
+    running_mean, running_var:
+        (C,). In training they move, in place, towards the mean and the unbiased variance of the batch; else they are
+        what is used.
+    weight, bias:
+        (C,), or None for 1 and 0.
+    training:
+        Use the mean and the biased variance of the batch (also done if there are no running statistics).
+    momentum:
+        The part of a running statistic that one batch replaces.
+    eps:
+        Added to the variance.
+
+    Raises
+    ------
+    ShapeError
+        Shapes do not fit, or training with fewer than two values per channel, which have no variance.
+    DtypeError
+        Integers, or float32 with float64.
+    ArgumentError
+        Only one of the running statistics is given, or eps is negative.
+    """
+    _check_batch_norm(input, running_mean, running_var, weight, bias, eps)
+    if running_mean is None or running_var is None:
+        return batch_norm_training(input, weight, bias, float(eps), None, 0.0)
+    if training:
+        return batch_norm_training(input, weight, bias, float(eps), (running_mean, running_var), float(momentum))
+    return batch_norm_inference(input, running_mean, running_var, weight, bias, float(eps))
+
+
+def _check_batch_norm(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    eps: float,
+) -> None:
+    parameters = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
+    check_floats("batch_norm", input=input, **parameters)
+    if input.ndim < 2:
+        raise ShapeError(f"batch_norm: input has shape {input.shape}, expected (N, C) or (N, C, d1, …)")
+    channels = input.shape[1]
+    for argument, tensor in parameters.items():
+        if tensor is not None and tensor.shape != (channels,):
+            raise ShapeError(
+                f"batch_norm: {argument} has shape {tensor.shape}, expected ({channels},), since input of shape "
+                f"{input.shape} has {channels} channels"
+            )
+    if (running_mean is None) != (running_var is None):
+        raise ArgumentError("batch_norm: give both running_mean and running_var, or neither")
+    if eps < 0:
+        raise ArgumentError(f"batch_norm: eps must not be negative, got {eps}")
+
+
+@op
+def batch_norm_training(
+    input: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    eps: float,
+    running: tuple[Tensor, Tensor] | None,
+    momentum: float,
+) -> tuple[Array, Backward]:
+    """Batch norm with the statistics of the batch.
+
+    The running statistics, which it moves, come as a pair: they are no input of the derivative, so that a second
+    forward pass before `backward` may move them again.
+    """
+    rows = _channel_rows(input.array)  # (rows, C)
+    count, channels = rows.shape
+    if count < 2:
+        raise ShapeError(
+            f"batch_norm: training needs at least two values per channel, got {count} from input of shape "
+            f"{input.shape}; use a larger batch (drop_last=True drops a last one of 1), or eval mode"
+        )
+    scale, shift = _affine(channels, input.dtype, weight, bias)
+    mean, variance, inv_std = (np.empty(channels, input.dtype) for _ in range(3))
+    launch(kernels.batch_norm_statistics, rows, eps, mean, variance, inv_std)
+    if running is not None:
+        running_mean, running_var = running
+        launch(kernels.update_running, running_mean.array, running_var.array, mean, variance, momentum, count)
+        running_mean.counter[0] += 1
+        running_var.counter[0] += 1
+    out = np.empty(rows.shape, rows.dtype)
+    launch(kernels.batch_norm_forward, rows, scale, shift, mean, inv_std, out)
+
+    def backward(grad: Tensor, out: Tensor) -> tuple[Tensor | None, ...]:
+        if grad_enabled.get():
+            return _recorded_training_gradients(grad, input, weight, eps)
+        grads = _fused_gradients(kernels.batch_norm_backward, _channel_rows(grad.array), rows, scale, mean, inv_std)
+        return wrap(_channels_second(grads[0], input.shape)), wrap(grads[1]), wrap(grads[2])
+
+    return _channels_second(out, input.shape), backward
+
+
+@op
+def batch_norm_inference(
+    input: Tensor,
+    running_mean: Tensor,
+    running_var: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    eps: float,
+) -> tuple[Array, Backward]:
+    """Batch norm with constant statistics."""
+    rows = _channel_rows(input.array)  # (rows, C)
+    channels = rows.shape[1]
+    scale, shift = _affine(channels, input.dtype, weight, bias)
+    mean, inv_std = running_mean.array, np.empty(channels, input.dtype)
+    launch(elementwise.rsqrt, apply_ufunc(np.add, running_var.array, eps), inv_std)
+    out = np.empty(rows.shape, rows.dtype)
+    launch(kernels.batch_norm_forward, rows, scale, shift, mean, inv_std, out)
+
+    def backward(grad: Tensor, out: Tensor) -> tuple[Tensor | None, ...]:
+        if grad_enabled.get():
+            grad_x, grad_weight, grad_bias = _recorded_inference_gradients(grad, input, weight, mean, inv_std)
+            return grad_x, None, None, grad_weight, grad_bias
+        grads = _fused_gradients(
+            kernels.batch_norm_backward_eval, _channel_rows(grad.array), rows, scale, mean, inv_std
+        )
+        return wrap(_channels_second(grads[0], input.shape)), None, None, wrap(grads[1]), wrap(grads[2])
+
+    return _channels_second(out, input.shape), backward
+
+
+def _channel_rows(array: Array) -> Array:
+    """(N, C, d1, …) as (N * d1 * …, C); a view where memory lies N, d1, …, C."""
+    return rows_of(np.moveaxis(array, 1, -1))
+
+
+def _channels_second(rows: Array, shape: tuple[int, ...]) -> Array:
+    """(N * d1 * …, C) as (N, C, d1, …), always a view."""
+    return np.moveaxis(rows.reshape(shape[0], *shape[2:], shape[1]), -1, 1)
+
+
+def _affine(size: int, dtype: np.dtype[Any], weight: Tensor | None, bias: Tensor | None) -> tuple[Array, Array]:
+    """Flat arrays of weight and bias, 1 and 0 where they are None."""
+    scale = _constant(1.0, size, dtype) if weight is None else reshaped(weight.array, (size,))
+    shift = _constant(0.0, size, dtype) if bias is None else reshaped(bias.array, (size,))
+    return scale, shift
+
+
+@lru_cache(maxsize=64)
+def _constant(value: float, size: int, dtype: np.dtype[Any]) -> Array:
+    """Shared, never written."""
+    return np.full(size, value, dtype)
+
+
+def _fused_gradients(
+    kernel: Kernel, grad: Array, rows: Array, scale: Array, mean: Array, inv_std: Array
+) -> tuple[Array, Array, Array]:
+    """Gradients of rows (rows, C), weight (C,) and bias (C,)."""
+    grad_x, grad_weight, grad_bias = np.empty(rows.shape, rows.dtype), np.empty_like(scale), np.empty_like(scale)
+    launch(kernel, grad, rows, scale, mean, inv_std, grad_x, grad_weight, grad_bias)
+    return grad_x, grad_weight, grad_bias
+
+
+def _recorded_training_gradients(
+    grad: Tensor, input: Tensor, weight: Tensor | None, eps: float
+) -> tuple[Tensor | None, ...]:
+    """The formula of `kernels.batch_norm_backward` made of ops."""
+    dims, shape = _channel_layout(input)
+    centered = input - input.mean(dims, keepdim=True)
+    inv_std = (centered.square().mean(dims, keepdim=True) + eps).rsqrt()
+    z = centered * inv_std
+    scale = inv_std if weight is None else inv_std * weight.reshape(shape)
+    grad_x = _normalized_gradient(grad, z, dims) * scale
+    return grad_x, (grad * z).sum(dims), grad.sum(dims)
+
+
+def _normalized_gradient(h: Tensor, z: Tensor, dims: list[int]) -> Tensor:
+    """Derivative by x of z(x), x normalised over `dims`, times its standard deviation: h - mean h - z mean(h z)."""
+    return h - h.mean(dims, keepdim=True) - z * (h * z).mean(dims, keepdim=True)
+
+
+def _recorded_inference_gradients(
+    grad: Tensor, input: Tensor, weight: Tensor | None, mean: Array, inv_std: Array
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The formula of `kernels.batch_norm_backward_eval` made of ops."""
+    dims, shape = _channel_layout(input)
+    factor = wrap(inv_std.reshape(shape))
+    z = (input - wrap(mean).reshape(shape)) * factor
+    grad_x = grad * (factor if weight is None else factor * weight.reshape(shape))
+    return grad_x, (grad * z).sum(dims), grad.sum(dims)
+
+
+def _channel_layout(input: Tensor) -> tuple[list[int], tuple[int, ...]]:
+    """The dimensions to reduce, and the shape in which (C,) broadcasts: [0, 2, …] and (1, C, 1, …)."""
+    return [0, *range(2, input.ndim)], (1, input.shape[1], *[1] * (input.ndim - 2))
+
+
+@op
+def layer_norm(
+    input: Tensor,
+    normalized_shape: int | Sequence[int],
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> tuple[Array, Backward]:
+    """(input - mean) / sqrt(variance + eps) * weight + bias, over the last dimensions of each sample (Ba et al. 2016).
+
+    Parameters
+    ----------
+    input:
+        (…, *normalized_shape).
+    normalized_shape:
+        The dimensions to normalise over.
+    weight, bias:
+        Of that shape, or None for 1 and 0.
+    eps:
+        Added to the variance.
+
+    Raises
+    ------
+    ShapeError
+        Shapes do not fit.
+    DtypeError
+        Integers, or float32 with float64.
+    ArgumentError
+        eps is negative.
+    """
+    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    check_floats("layer_norm", input=input, weight=weight, bias=bias)
+    _check_layer_norm(input, shape, weight, bias, eps)
+    size = math.prod(shape)
+    rows = reshaped(input.array, (input.numel() // max(size, 1), size))
+    scale, shift = _affine(size, input.dtype, weight, bias)
+    out = np.empty(rows.shape, rows.dtype)
+    mean, inv_std = np.empty(len(rows), rows.dtype), np.empty(len(rows), rows.dtype)
+    launch(kernels.layer_norm_forward, rows, scale, shift, float(eps), out, mean, inv_std)
+
+    def backward(grad: Tensor, out: Tensor) -> tuple[Tensor | None, ...]:
+        if grad_enabled.get():
+            grad_x, grad_weight, grad_bias = _recorded_layer_gradients(grad, input, len(shape), weight, float(eps))
+        else:
+            flat = reshaped(grad.array, rows.shape)
+            grads = _fused_gradients(kernels.layer_norm_backward, flat, rows, scale, mean, inv_std)
+            grad_x, grad_weight, grad_bias = wrap(grads[0].reshape(input.shape)), wrap(grads[1]), wrap(grads[2])
+        return grad_x, None, grad_weight.reshape(shape), grad_bias.reshape(shape)
+
+    return out.reshape(input.shape), backward
+
+
+def _check_layer_norm(
+    input: Tensor, shape: tuple[int, ...], weight: Tensor | None, bias: Tensor | None, eps: float
+) -> None:
+    if not shape or input.shape[-len(shape) :] != shape:
+        raise ShapeError(f"layer_norm: input has shape {input.shape}, expected (…, *normalized_shape) with {shape}")
+    for argument, tensor in (("weight", weight), ("bias", bias)):
+        if tensor is not None and tensor.shape != shape:
+            raise ShapeError(f"layer_norm: {argument} has shape {tensor.shape}, expected normalized_shape {shape}")
+    if eps < 0:
+        raise ArgumentError(f"layer_norm: eps must not be negative, got {eps}")
+
+
+def _recorded_layer_gradients(
+    grad: Tensor, input: Tensor, count: int, weight: Tensor | None, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The formula of `kernels.layer_norm_backward` made of ops, over the last `count` dimensions."""
+    dims = list(range(input.ndim - count, input.ndim))
+    centered = input - input.mean(dims, keepdim=True)
+    inv_std = (centered.square().mean(dims, keepdim=True) + eps).rsqrt()
+    z = centered * inv_std
+    h = grad if weight is None else grad * weight
+    grad_x = _normalized_gradient(h, z, dims) * inv_std
+    others = list(range(input.ndim - count))
+    if not others:
+        return grad_x, grad * z, grad
+    return grad_x, (grad * z).sum(others), grad.sum(others)
+
+
+def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
+    """Input divided by its p-norm along `dim`, or by eps where the norm is smaller.
+
+    Raises `ShapeError` for a dim out of range and `DtypeError` for integers.
+
+    >>> F.normalize(tg.tensor([[3.0, 4.0]]))
+    tensor([[0.6, 0.8]])
+    """
+    check_floats("normalize", input=input)
+    return input / input.norm(p, dim, keepdim=True).clamp(min=eps)
