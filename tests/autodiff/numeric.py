@@ -84,3 +84,15 @@ def check_gradients(function: Callable[..., Tensor], *arrays: Any, second: bool 
         return sum(float((g * d).sum()) for g, d in zip(gradients(values), directions, strict=True))
 
     _assert_close(actual, _differences(along_directions, inputs))
+
+
+def derivative_of(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """The gradient of function(x).sum() as a function of x, for `check_gradients`: orders two and three."""
+
+    def gradient(x: Tensor) -> Tensor:
+        x = x if x.requires_grad else Tensor(x.array, requires_grad=True)
+        (found,) = grad(function(x).sum(), x, create_graph=True)
+        assert found is not None
+        return found
+
+    return gradient

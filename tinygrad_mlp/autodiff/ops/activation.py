@@ -101,8 +101,8 @@ def elu_backward(grad: Tensor, x: Tensor, alpha: float) -> tuple[Array, Backward
 
     def backward(outer: Tensor, out: Tensor) -> tuple[Tensor | None, ...]:
         by_grad = elu_backward(outer, x, alpha) if needs_grad(grad) else None
-        # e**x is its own derivative, the line above 0 has none
-        by_x = elu_backward(outer * grad, x, alpha).masked_fill(x > 0, 0.0) if needs_grad(x) else None
+        # below 0 e**x is its own derivative
+        by_x = elu_backward(outer * grad, x, alpha).masked_fill(x >= 0, 0.0) if needs_grad(x) else None
         return by_grad, by_x
 
     return apply_flat(kernels.elu_backward, grad, x, alpha), backward

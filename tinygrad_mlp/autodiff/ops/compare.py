@@ -273,8 +273,13 @@ def clamp(x: Tensor, min: Operand | None = None, max: Operand | None = None) -> 
         and not isinstance(max, (Tensor, np.ndarray))
     ):
         return clamp_between(x, -np.inf if min is None else float(min), np.inf if max is None else float(max))
-    limited = x if min is None else where(lt(x, min), min, x)
-    return limited if max is None else where(gt(limited, max), max, limited)
+    limited = x if min is None else where(_is_beyond(lt, x, min), min, x)
+    return limited if max is None else where(_is_beyond(gt, limited, max), max, limited)
+
+
+def _is_beyond(compare: Callable[[Operand, Operand], Tensor], x: Tensor, limit: Operand) -> Tensor:
+    """Where the limit holds x back, or is NaN."""
+    return logical_or(compare(x, limit), ne(limit, limit))
 
 
 @op
