@@ -14,7 +14,7 @@ from tinygrad_mlp.errors import DtypeError, ShapeError
 from tinygrad_mlp.kernels.copy import converted
 from tinygrad_mlp.kernels.launch import Array, apply_ufunc, is_array
 
-__all__ = ["apply_broadcast", "operands", "swapped", "unbroadcast"]
+__all__ = ["apply_broadcast", "broadcasts_into", "operands", "swapped", "unbroadcast"]
 
 
 def operands(name: str, x: Operand, y: Operand) -> tuple[Any, Any]:
@@ -74,6 +74,14 @@ def apply_broadcast(name: str, ufunc: np.ufunc, a: Any, b: Any) -> Array:
         if np.shape(a) == np.shape(b):
             raise
         raise ShapeError(f"{name}: shapes {np.shape(a)} and {np.shape(b)} do not broadcast") from error
+
+
+def broadcasts_into(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
+    """Whether a value of one shape can be written into another, which does not grow."""
+    if shape == target:
+        return True
+    added = len(target) - len(shape)
+    return added >= 0 and all(size in (1, wanted) for size, wanted in zip(shape, target[added:], strict=True))
 
 
 def unbroadcast(grad: Tensor, operand: object) -> Tensor | None:

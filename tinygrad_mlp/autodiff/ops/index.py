@@ -16,7 +16,7 @@ import numpy as np
 from tinygrad_mlp.autodiff.methods import Index, Operand
 from tinygrad_mlp.autodiff.mode import grad_enabled
 from tinygrad_mlp.autodiff.op import needs_grad, op
-from tinygrad_mlp.autodiff.ops.broadcast import unbroadcast
+from tinygrad_mlp.autodiff.ops.broadcast import broadcasts_into, unbroadcast
 from tinygrad_mlp.autodiff.ops.inplace import check_writable
 from tinygrad_mlp.autodiff.ops.shape import reshape, to
 from tinygrad_mlp.autodiff.tensor import Backward, Tensor, wrap
@@ -233,7 +233,7 @@ def setitem(x: Tensor, index: Index, value: Operand) -> None:
         selected = _selected_shape(selected, _arrays(region.arrays))
     while source.ndim > len(selected) and source.shape[0] == 1:
         source = reshape(source, source.shape[1:])
-    if source.ndim > len(selected) or np.broadcast_shapes(source.shape, selected) != selected:
+    if not broadcasts_into(source.shape, selected):
         raise ShapeError(f"setitem: a value of shape {source.shape} does not broadcast into {selected}")
     if grad_enabled.get() and (x.requires_grad or source.requires_grad):
         _rebind(x, region, source)

@@ -15,7 +15,7 @@ from tinygrad_mlp.autodiff.methods import Operand
 from tinygrad_mlp.autodiff.mode import grad_enabled
 from tinygrad_mlp.autodiff.op import needs_grad
 from tinygrad_mlp.autodiff.ops.arithmetic import add, div, mul, sub
-from tinygrad_mlp.autodiff.ops.broadcast import operands
+from tinygrad_mlp.autodiff.ops.broadcast import broadcasts_into, operands
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.errors import DtypeError, GradientError, ShapeError
 from tinygrad_mlp.kernels.copy import copy
@@ -60,7 +60,7 @@ def _write(name: str, ufunc: np.ufunc, x: Tensor, other: Operand) -> Tensor:
     a, b = operands(name, x, other)
     if a is not x.array:
         raise DtypeError(f"{name}: the result would not fit into {x.dtype}")
-    if np.shape(b) != a.shape and np.broadcast_shapes(a.shape, np.shape(b)) != a.shape:
+    if not broadcasts_into(np.shape(b), a.shape):
         raise ShapeError(f"{name}: {np.shape(b)} does not broadcast into {a.shape}")
     launch(ufunc, a, b, a)
     x.counter[0] += 1

@@ -1,0 +1,219 @@
+"""Make tensors: from data, filled with a value, counted up, or drawn at random."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, cast
+
+import numpy as np
+
+from tinygrad_mlp.autodiff.dtypes import DtypeLike, as_dtype
+from tinygrad_mlp.autodiff.ops.shape import sizes, to
+from tinygrad_mlp.autodiff.tensor import Tensor
+from tinygrad_mlp.errors import ArgumentError, DtypeError, ShapeError
+from tinygrad_mlp.kernels.copy import copy
+from tinygrad_mlp.kernels.launch import Array, is_array, launch
+
+__all__ = [
+    "arange",
+    "as_tensor",
+    "empty",
+    "empty_like",
+    "eye",
+    "from_dlpack",
+    "from_numpy",
+    "full",
+    "full_like",
+    "linspace",
+    "ones",
+    "ones_like",
+    "tensor",
+    "zeros",
+    "zeros_like",
+]
+
+
+def tensor(data: Any, dtype: DtypeLike | None = None, requires_grad: bool = False) -> Tensor:
+    """Copy numbers, nested lists, an ndarray or a Tensor into a new Tensor.
+
+    Without `dtype`, Python floats become float32, integers int64 and bools bool; arrays and Tensors keep their dtype.
+
+    Raises
+    ------
+    ShapeError
+        Nested lists whose rows differ in length.
+    DtypeError
+        What is neither numbers nor bools, a dtype that Tensors do not hold, or `requires_grad` on integers.
+
+    >>> tg.tensor([[1, 2], [3, 4]]), tg.tensor([0.5, 1], requires_grad=True)
+    (tensor([[1, 2], [3, 4]]), tensor([0.5, 1.0], requires_grad=True))
+    """
+    if isinstance(data, Tensor):
+        source = data.array
+    else:
+        try:
+            source = np.asarray(data)
+        except ValueError as error:
+            raise ShapeError(f"tensor: the nested lists do not form an array: {error}") from None
+    if source.dtype.kind not in "fiub":
+        raise DtypeError(f"tensor: expected numbers or bools, got {type(data).__name__} of dtype {source.dtype}")
+    found = np.dtype(np.float32) if source.dtype.kind == "f" and _is_python(data) else source.dtype
+    out = np.empty_like(source, dtype=as_dtype("tensor", found if dtype is None else dtype), subok=False)
+    launch(copy, source, out)
+    return Tensor(out, requires_grad)
+
+
+def _is_python(data: Any) -> bool:
+    """Whether the first number in nested lists is Python's own; arrays and their elements have a dtype of their own."""
+    while isinstance(data, (list, tuple)) and data:
+        data = cast("Sequence[Any]", data)[0]
+    return not isinstance(data, (np.ndarray, np.generic, Tensor))
+
+
+def as_tensor(data: Any, dtype: DtypeLike | None = None) -> Tensor:
+    """A Tensor of the data without a copy where that is possible: Tensors stay what they are, ndarrays share memory."""
+    if not isinstance(data, Tensor):
+        if not is_array(data):
+            return tensor(data, dtype)
+        data = Tensor(data)
+    return data if dtype is None else to(data, dtype)
+
+
+def from_numpy(array: Array) -> Tensor:
+    """A Tensor on the memory of an ndarray: a change of one is a change of the other.
+
+    Raises `DtypeError` for a dtype that Tensors do not hold, such as float16 or objects.
+    """
+    return Tensor(array)
+
+
+def from_dlpack(source: Any) -> Tensor:
+    """A Tensor on the memory of another library's array in this computer's memory (PyTorch, JAX, CuPy on CPU...).
+
+    Raises `DtypeError` for a dtype that Tensors do not hold.
+    """
+    return Tensor(np.from_dlpack(source))
+
+
+def _new(name: str, size: Sequence[Any], value: float | None, dtype: DtypeLike | None, requires_grad: bool) -> Tensor:
+    """A tensor of one value, or (None) of whatever memory holds."""
+    out = new_array(name, size, dtype)
+    if value is not None:
+        launch(copy, np.asarray(value), out)
+    return Tensor(out, requires_grad)
+
+
+def new_array(name: str, size: Sequence[Any], dtype: DtypeLike | None) -> Array:
+    """Memory for a tensor of a size given as `(2, 3)` or `((2, 3),)`; float32 unless told otherwise.
+
+    Raises `ShapeError` for a negative size.
+    """
+    shape = sizes(name, size)
+    if any(entry < 0 for entry in shape):
+        raise ShapeError(f"{name}: sizes must not be negative, got {shape}")
+    return np.empty(shape, as_dtype(name, np.float32 if dtype is None else dtype))
+
+
+def zeros(*size: int | Sequence[int], dtype: DtypeLike | None = None, requires_grad: bool = False) -> Tensor:
+    """Zeros, float32 unless told otherwise: `zeros(2, 3)` or `zeros((2, 3))`."""
+    return _new("zeros", size, 0, dtype, requires_grad)
+
+
+def ones(*size: int | Sequence[int], dtype: DtypeLike | None = None, requires_grad: bool = False) -> Tensor:
+    """Ones, float32 unless told otherwise: `ones(2, 3)` or `ones((2, 3))`."""
+    return _new("ones", size, 1, dtype, requires_grad)
+
+
+def empty(*size: int | Sequence[int], dtype: DtypeLike | None = None, requires_grad: bool = False) -> Tensor:
+    """Memory as it is found, float32 unless told otherwise; write before you read."""
+    return _new("empty", size, None, dtype, requires_grad)
+
+
+def full(
+    size: int | Sequence[int], fill_value: float, dtype: DtypeLike | None = None, requires_grad: bool = False
+) -> Tensor:
+    """One value everywhere: float32 for a Python float, int64 for an integer, bool for a bool."""
+    return _new("full", [size], fill_value, _dtype_of(fill_value) if dtype is None else dtype, requires_grad)
+
+
+def _dtype_of(*numbers: float) -> type:
+    """The dtype that Python numbers become together."""
+    if any(isinstance(number, (float, np.floating)) for number in numbers):
+        return np.float32
+    return np.bool_ if all(isinstance(number, bool) for number in numbers) else np.int64
+
+
+def _new_like(name: str, x: Tensor, value: float | None, dtype: DtypeLike | None, requires_grad: bool) -> Tensor:
+    out = array_like(name, x, dtype)
+    if value is not None:
+        launch(copy, np.asarray(value), out)
+    return Tensor(out, requires_grad)
+
+
+def array_like(name: str, x: Tensor, dtype: DtypeLike | None) -> Array:
+    """Memory of the shape, and the memory order, of a tensor; of its dtype unless told otherwise."""
+    return np.empty_like(x.array, dtype=x.dtype if dtype is None else as_dtype(name, dtype))
+
+
+def zeros_like(x: Tensor, dtype: DtypeLike | None = None, requires_grad: bool = False) -> Tensor:
+    """Zeros of the shape and (unless told otherwise) the dtype of x."""
+    return _new_like("zeros_like", x, 0, dtype, requires_grad)
+
+
+def ones_like(x: Tensor, dtype: DtypeLike | None = None, requires_grad: bool = False) -> Tensor:
+    """Ones of the shape and (unless told otherwise) the dtype of x."""
+    return _new_like("ones_like", x, 1, dtype, requires_grad)
+
+
+def empty_like(x: Tensor, dtype: DtypeLike | None = None, requires_grad: bool = False) -> Tensor:
+    """Memory as it is found, of the shape and (unless told otherwise) the dtype of x."""
+    return _new_like("empty_like", x, None, dtype, requires_grad)
+
+
+def full_like(x: Tensor, fill_value: float, dtype: DtypeLike | None = None, requires_grad: bool = False) -> Tensor:
+    """One value everywhere, of the shape and (unless told otherwise) the dtype of x."""
+    return _new_like("full_like", x, fill_value, dtype, requires_grad)
+
+
+def arange(
+    start: float,
+    end: float | None = None,
+    step: float = 1,
+    dtype: DtypeLike | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """The numbers from start up to but without end: `arange(5)`, `arange(1, 2, 0.25)`; int64, or float32 for floats.
+
+    Raises `ArgumentError` for a step of 0 or one that leads away from the end.
+    """
+    if end is None:
+        start, end = 0, start
+    if step == 0 or (end - start) / step < 0:
+        raise ArgumentError(f"arange: a step of {step} does not lead from {start} to {end}")
+    count = math.ceil((end - start) / step)
+    values = start + np.arange(count) * step
+    return _of_values("arange", values, _dtype_of(start, end, step, 0) if dtype is None else dtype, requires_grad)
+
+
+def linspace(
+    start: float, end: float, steps: int, dtype: DtypeLike | None = None, requires_grad: bool = False
+) -> Tensor:
+    """`steps` numbers from start to end, both included, evenly apart; float32 unless told otherwise."""
+    if steps < 0:
+        raise ArgumentError(f"linspace: steps must not be negative, got {steps}")
+    return _of_values("linspace", np.linspace(start, end, steps), dtype, requires_grad)
+
+
+def eye(n: int, m: int | None = None, dtype: DtypeLike | None = None, requires_grad: bool = False) -> Tensor:
+    """The identity matrix, or n rows and m columns of it; float32 unless told otherwise."""
+    columns = n if m is None else m
+    if n < 0 or columns < 0:
+        raise ShapeError(f"eye: sizes must not be negative, got {(n, columns)}")
+    return _of_values("eye", np.eye(n, columns), dtype, requires_grad)
+
+
+def _of_values(name: str, values: Array, dtype: DtypeLike | None, requires_grad: bool) -> Tensor:
+    out = new_array(name, values.shape, dtype)
+    launch(copy, values, out)
+    return Tensor(out, requires_grad)
