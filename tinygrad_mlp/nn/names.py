@@ -9,9 +9,9 @@ __all__ = ["did_you_mean", "near_miss"]
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """`; did you mean 'weight'?` (up to three candidates), or nothing if no known name is close."""
+    """`, did you mean 'weight'?` with up to three candidates, or nothing if no known name is close."""
     matches = get_close_matches(name, list(known), n=3, cutoff=0.6)
-    return f"; did you mean {' or '.join(repr(match) for match in matches)}?" if matches else ""
+    return f", did you mean {' or '.join(repr(match) for match in matches)}?" if matches else ""
 
 
 def near_miss(name: str, known: Iterable[str]) -> str | None:

@@ -1,0 +1,45 @@
+"""Checks of the settings of layers: each raises, naming the layer, what it got and what it expected."""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import Any, SupportsFloat, SupportsIndex
+
+import numpy as np
+
+from tinygrad_mlp.autodiff.dtypes import DtypeLike, as_dtype
+from tinygrad_mlp.errors import ArgumentError, DtypeError
+
+__all__ = ["check_dtype", "check_number", "check_size"]
+
+
+def check_size(layer: str, argument: str, value: object) -> int:
+    """The value, a whole number of at least 1, as an int; else `ArgumentError`."""
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex) or operator.index(value) < 1:
+        raise ArgumentError(f"{layer}: {argument} must be a whole number of at least 1, got {value!r}")
+    return operator.index(value)
+
+
+def check_number(
+    layer: str, argument: str, value: object, low: float = -math.inf, high: float = math.inf, above: bool = False
+) -> float:
+    """The value, a finite number in low..high (greater than `low` if `above`), as a float; else `ArgumentError`."""
+    number = float(value) if isinstance(value, SupportsFloat) and not isinstance(value, bool) else math.nan
+    if not (math.isfinite(number) and low <= number <= high) or (above and number == low):
+        if high < math.inf:
+            expected = f"lie in {low:g} to {high:g}"
+        elif low > -math.inf:
+            expected = f"be {'greater than' if above else 'at least'} {low:g}"
+        else:
+            expected = "be a finite number"
+        raise ArgumentError(f"{layer}: {argument} must {expected}, got {value!r}")
+    return number
+
+
+def check_dtype(layer: str, dtype: DtypeLike | None) -> np.dtype[Any]:
+    """The dtype of a layer's parameters, float32 for None; `DtypeError` for integers."""
+    found = as_dtype(layer, np.float32 if dtype is None else dtype)
+    if found.kind != "f":
+        raise DtypeError(f"{layer}: parameters must be float32 or float64, got dtype {found}")
+    return found
