@@ -5,6 +5,7 @@ Comparisons and logic give bool tensors without a gradient.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -262,17 +263,17 @@ def _to_winners(
 def clamp(x: Tensor, min: Operand | None = None, max: Operand | None = None) -> Tensor:
     """x limited to min..max (max where min > max); None is no limit, and limits that are tensors broadcast.
 
-    The gradient passes where min <= x <= max. Raises `ArgumentError` if both limits are None.
+    The gradient passes where min <= x <= max. Raises `ArgumentError` if both limits are None or one is NaN.
     """
-    array = array_of("clamp", x)
+    array_of("clamp", x)
     if min is None and max is None:
         raise ArgumentError("clamp: both limits are None; give min, max or both")
-    if (
-        array.dtype.kind == "f"
-        and not isinstance(min, (Tensor, np.ndarray))
-        and not isinstance(max, (Tensor, np.ndarray))
-    ):
-        return clamp_between(x, -np.inf if min is None else float(min), np.inf if max is None else float(max))
+    if x.dtype.kind == "f" and not isinstance(min, (Tensor, np.ndarray)) and not isinstance(max, (Tensor, np.ndarray)):
+        low = -math.inf if min is None else float(min)
+        high = math.inf if max is None else float(max)
+        if math.isnan(low) or math.isnan(high):
+            raise ArgumentError(f"clamp: a limit is NaN: min={min}, max={max}")
+        return clamp_between(x, low, high)
     limited = x if min is None else where(_is_beyond(lt, x, min), min, x)
     return limited if max is None else where(_is_beyond(gt, limited, max), max, limited)
 
