@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import numpy as np
 
 from tinygrad_mlp.autodiff.dtypes import DtypeLike, as_dtype
 from tinygrad_mlp.autodiff.ops.shape import sizes, to
+from tinygrad_mlp.autodiff.random_state import default_generator
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_mlp.kernels.copy import copy
 from tinygrad_mlp.kernels.launch import Array, is_array, launch
+from tinygrad_mlp.kernels.random import Generator
 
 __all__ = [
     "arange",
@@ -28,6 +30,13 @@ __all__ = [
     "linspace",
     "ones",
     "ones_like",
+    "rand",
+    "rand_like",
+    "randint",
+    "randint_like",
+    "randn",
+    "randn_like",
+    "randperm",
     "tensor",
     "zeros",
     "zeros_like",
@@ -217,3 +226,115 @@ def _of_values(name: str, values: Array, dtype: DtypeLike | None, requires_grad:
     out = new_array(name, values.shape, dtype)
     launch(copy, values, out)
     return Tensor(out, requires_grad)
+
+
+# Random numbers. Each call is one draw from its generator, whatever the size: the numbers depend on the seed, on how
+# many draws came before and on the position in row-major order, not on the memory order.
+
+
+def _floating(name: str, out: Array) -> Array:
+    if out.dtype.kind != "f":
+        raise DtypeError(f"{name}: expected float32 or float64, got {out.dtype}")
+    return out
+
+
+def _ordered(out: Array, fill: Callable[[Array], None], dtype: np.dtype[Any] | None = None) -> Array:
+    """Fill an array through a row-major one (of the dtype that the generator writes) where it is none itself."""
+    native = out.dtype if dtype is None else dtype
+    drawn = out if out.flags.c_contiguous and out.dtype == native else np.empty(out.shape, native)
+    fill(drawn)
+    if drawn is not out:
+        launch(copy, drawn, out)
+    return out
+
+
+def _uniform(name: str, out: Array, generator: Generator | None, requires_grad: bool) -> Tensor:
+    return Tensor(_ordered(_floating(name, out), (generator or default_generator).fill_uniform), requires_grad)
+
+
+def _normal(name: str, out: Array, generator: Generator | None, requires_grad: bool) -> Tensor:
+    return Tensor(_ordered(_floating(name, out), (generator or default_generator).fill_normal), requires_grad)
+
+
+def _integers(name: str, out: Array, low: Any, high: Any, generator: Generator | None) -> Tensor:
+    first, stop = sizes(name, [low, high])
+
+    def fill(array: Array) -> None:
+        (generator or default_generator).fill_randint(array, first, stop)
+
+    return Tensor(_ordered(out, fill, np.dtype(np.int64)))
+
+
+def rand(
+    *size: int | Sequence[int],
+    generator: Generator | None = None,
+    dtype: DtypeLike | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Uniform numbers in [0, 1), float32 unless told otherwise: `rand(2, 3)` or `rand((2, 3))`."""
+    return _uniform("rand", new_array("rand", size, dtype), generator, requires_grad)
+
+
+def randn(
+    *size: int | Sequence[int],
+    generator: Generator | None = None,
+    dtype: DtypeLike | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Normal numbers of mean 0 and variance 1, float32 unless told otherwise: `randn(2, 3)` or `randn((2, 3))`."""
+    return _normal("randn", new_array("randn", size, dtype), generator, requires_grad)
+
+
+def randint(
+    low: int = 0,
+    high: int | Sequence[int] | None = None,
+    size: int | Sequence[int] | None = None,
+    *,
+    generator: Generator | None = None,
+    dtype: DtypeLike | None = None,
+) -> Tensor:
+    """Integers in [low, high), int64 unless told otherwise: `randint(10, (2, 3))` or `randint(5, 10, (2, 3))`.
+
+    Raises `ArgumentError` if there is no integer in the range.
+    """
+    if size is None:
+        if not isinstance(high, Sequence):
+            raise ArgumentError("randint: give the size as a sequence: randint(high, size) or randint(low, high, size)")
+        low, high, size = 0, low, high
+    out = new_array("randint", [size], np.int64 if dtype is None else dtype)
+    return _integers("randint", out, low, high, generator)
+
+
+def randperm(n: int, *, generator: Generator | None = None, dtype: DtypeLike | None = None) -> Tensor:
+    """0 to n - 1 in random order, int64 unless told otherwise."""
+    out = new_array("randperm", [n], np.int64)
+    (generator or default_generator).fill_permutation(out)
+    shuffled = Tensor(out)
+    return shuffled if dtype is None else to(shuffled, dtype)
+
+
+def rand_like(
+    x: Tensor, *, generator: Generator | None = None, dtype: DtypeLike | None = None, requires_grad: bool = False
+) -> Tensor:
+    """Uniform numbers in [0, 1), of the shape and (unless told otherwise) the dtype of x."""
+    return _uniform("rand_like", array_like("rand_like", x, dtype), generator, requires_grad)
+
+
+def randn_like(
+    x: Tensor, *, generator: Generator | None = None, dtype: DtypeLike | None = None, requires_grad: bool = False
+) -> Tensor:
+    """Normal numbers of mean 0 and variance 1, of the shape and (unless told otherwise) the dtype of x."""
+    return _normal("randn_like", array_like("randn_like", x, dtype), generator, requires_grad)
+
+
+def randint_like(
+    x: Tensor,
+    low: int,
+    high: int | None = None,
+    *,
+    generator: Generator | None = None,
+    dtype: DtypeLike | None = None,
+) -> Tensor:
+    """Integers in [low, high), or in [0, low), of the shape and (unless told otherwise) the dtype of x."""
+    first, stop = (0, low) if high is None else (low, high)
+    return _integers("randint_like", array_like("randint_like", x, dtype), first, stop, generator)
