@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygrad_mlp.data import DataLoader, ImageDataset, Subset, TensorDataset
+from tinygrad_mlp.autodiff.random_state import default_generator, manual_seed
+from tinygrad_mlp.data import DataLoader, ImageDataset, Subset, TensorDataset, random_split
 from tinygrad_mlp.errors import ArgumentError, CheckpointError, DataError, DtypeError, NonFiniteError
+from tinygrad_mlp.kernels.random import Generator
 
 
 def _numbers(count: int = 10, **kwargs: object) -> TensorDataset:
@@ -111,11 +113,30 @@ def test_a_state_of_another_loader_is_refused():
         DataLoader(_numbers(), 3).load_state_dict(state)
 
 
-def test_a_generator_gives_the_seed():
-    def order(seed: int) -> list[list[int]]:
-        return _epoch(DataLoader(_numbers(), 3, shuffle=True, generator=np.random.default_rng(seed)))
+@pytest.mark.parametrize("make", [np.random.default_rng, Generator], ids=["numpy", "own"])
+def test_a_generator_gives_the_seed(make):
+    def order(generator: Generator | np.random.Generator) -> list[list[int]]:
+        return _epoch(DataLoader(_numbers(), 3, shuffle=True, generator=generator))
 
-    assert order(1) == order(1) != order(2)
+    assert order(make(1)) == order(make(1)) != order(make(2))
+    generator = make(1)
+    assert order(generator) != order(generator)  # each loader draws one
+
+
+def test_without_a_seed_the_order_follows_manual_seed():
+    before = default_generator.get_state()
+    try:
+        orders = []
+        for seed in (1, 1, 2):
+            manual_seed(seed)
+            DataLoader(_numbers(), 3)  # draws nothing: there is no order to choose
+            orders.append(_epoch(DataLoader(_numbers(), 3, shuffle=True)))
+            orders.append(random_split(_numbers(), [5, 5])[0].indices.tolist())
+            assert default_generator.get_state().tolist() == [seed, 2]
+        assert orders[:2] == orders[2:4]
+        assert orders[0] != orders[4] and orders[1] != orders[5]
+    finally:
+        default_generator.set_state(before)
 
 
 def test_bad_arguments():

@@ -25,7 +25,7 @@ def test_orders_are_the_same_in_every_version():
 
 def test_streams_of_different_purpose_or_counter_share_nothing():
     streams = [random_words(1000, 3, purpose, counter) for purpose in Purpose for counter in (0, 1, 2)]
-    assert len(np.unique(np.concatenate(streams))) == 9000
+    assert len(np.unique(np.concatenate(streams))) == 12000
 
 
 def test_positions_are_uniform():

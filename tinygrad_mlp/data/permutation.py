@@ -9,11 +9,13 @@ from typing import SupportsIndex, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from tinygrad_mlp.autodiff.random_state import default_generator
 from tinygrad_mlp.errors import ArgumentError
+from tinygrad_mlp.kernels.random import Generator
 
 __all__ = ["Purpose", "SeedSource", "check_seed", "permutation", "random_words", "resolve_seed"]
 
-SeedSource: TypeAlias = np.random.Generator
+SeedSource: TypeAlias = np.random.Generator | Generator
 
 
 class Purpose(IntEnum):
@@ -22,6 +24,7 @@ class Purpose(IntEnum):
     SHUFFLE = 0
     SPLIT = 1
     SYNTHETIC = 2
+    SEED = 3
 
 
 def check_seed(seed: int, where: str) -> int:
@@ -48,11 +51,17 @@ def permutation(count: int, seed: int, purpose: Purpose, counter: int = 0) -> ND
 
 
 def resolve_seed(seed: int | None, generator: SeedSource | None, where: str) -> int:
-    """The seed itself, or one drawn from the generator."""
+    """The seed itself, or one drawn from the generator (counted there as one draw), or from that of `tg.manual_seed`.
+
+    Raises `ArgumentError` for both, or a seed out of range.
+    """
     if seed is not None and generator is not None:
         raise ArgumentError(f"{where}: got a seed and a generator, expected one of them or neither")
     if seed is not None:
         return check_seed(seed, where)
-    if generator is not None:
+    if isinstance(generator, np.random.Generator):
         return int(generator.integers(2**63))
-    return 0
+    state = (generator or default_generator).state
+    drawn, call = int(state[0]), int(state[1])
+    state[1] += 1
+    return int(random_words(1, drawn, Purpose.SEED, call)[0])
