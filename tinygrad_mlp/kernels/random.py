@@ -206,10 +206,10 @@ def dropout_again(drawn: Array, x: Array, threshold: int, scale: float, out: Arr
 
 
 class Generator:
-    """A source of random numbers: a seed, and how many draws were made. Same seed, same numbers, on any machine size.
+    """A source of random numbers: a seed, and how many draws were made. Same seed, same numbers.
 
     `state`, (2,) uint64, holds both; kernels read it and count the calls themselves, so that a replayed step draws new
-    numbers.
+    numbers. One generator serves one Python thread at a time.
 
     >>> generator, out = Generator(seed=1), np.empty(3, np.int64)
     >>> generator.fill_randint(out, 0, 10)
@@ -276,7 +276,7 @@ class Generator:
         launch(permutation, self.state, out)
 
     def fill_bernoulli(self, out: Array, p: float) -> None:
-        """Fill a dense bool array: True with probability p, to within 2**-32. Raises `ArgumentError` unless 0 ≤ p ≤ 1."""
+        """Fill a dense bool array, True with probability p, to within 2**-32. Raises `ArgumentError` for any other p."""
         launch(bernoulli, self.state, _threshold("bernoulli", p), flat_view(out))
 
 
@@ -290,7 +290,7 @@ class DropoutMask(NamedTuple):
 
 
 def draw_dropout(x: Array, p: float, generator: Generator, out: Array) -> DropoutMask:
-    """Zero each element with probability p and scale the others by 1/(1-p); the mask goes by position in `out`'s memory.
+    """Zero each element with probability p and scale the others by 1/(1-p). The mask goes by place in `out`'s memory.
 
     Parameters
     ----------
@@ -298,6 +298,8 @@ def draw_dropout(x: Array, p: float, generator: Generator, out: Array) -> Dropou
         Of one shape, float32 or float64. `out` is dense, in any order of its axes: np.empty_like(x) will do.
     p:
         To within 2**-32. With 1 everything is zero.
+    generator:
+        Where the mask comes from; one call.
 
     Raises
     ------
@@ -312,7 +314,7 @@ def draw_dropout(x: Array, p: float, generator: Generator, out: Array) -> Dropou
 
 
 def apply_dropout(x: Array, mask: DropoutMask, out: Array) -> None:
-    """Apply a mask once more: to the gradient, in the backward pass. x and `out` have the shape that it was drawn for."""
+    """Apply a mask once more: to the gradient, in the backward pass. x and `out` have the shape it was drawn for."""
     values = _in_order(x, mask.order)
     if out.transpose(mask.order).flags.c_contiguous:
         launch(dropout_again, mask.drawn, values, mask.threshold, mask.scale, flat_view(out, mask.order))
