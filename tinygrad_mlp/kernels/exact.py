@@ -12,13 +12,15 @@ __all__ = ["accumulate_with", "argmax_of", "argmin_of", "reduce_with"]
 @kernel(writes=("out",), compiled=False)
 def reduce_with(ufunc: np.ufunc, x: Array, axes: tuple[int, ...], out: Array) -> None:
     """Reduce axes by np.add, np.multiply, np.maximum, np.logical_or …; `out` lacks these axes."""
-    ufunc.reduce(x, axis=axes, out=out)
+    with np.errstate(all="ignore"):
+        ufunc.reduce(x, axis=axes, out=out)
 
 
 @kernel(writes=("out",), compiled=False)
 def accumulate_with(ufunc: np.ufunc, x: Array, axis: int, out: Array) -> None:
     """Running result of a ufunc along one axis."""
-    ufunc.accumulate(x, axis=axis, out=out)
+    with np.errstate(all="ignore"):
+        ufunc.accumulate(x, axis=axis, out=out)
 
 
 @kernel(writes=("out",), compiled=False)

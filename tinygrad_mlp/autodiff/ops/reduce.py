@@ -241,10 +241,15 @@ def var(
     `correction` 1 estimates the variance of what the elements were drawn from, 0 is their own; `unbiased` is the older
     name of the same choice. NaN where n - correction is 0. Raises `DtypeError` for integers.
     """
-    _check_floating("var", x)
-    dims = several_dims("var", dim, x.shape)
+    return _variance("var", x, dim, correction if unbiased is None else int(unbiased), keepdim)
+
+
+def _variance(name: str, x: Tensor, dim: Dim, correction: int, keepdim: bool) -> Tensor:
+    """Mean first, then the squared distances from it: sum(x**2) - n mean**2 would cancel."""
+    _check_floating(name, x)
+    dims = several_dims(name, dim, x.shape)
     distance = x - mean(x, dims, keepdim=True)
-    freedom = _count(x.shape, dims) - (correction if unbiased is None else int(unbiased))
+    freedom = _count(x.shape, dims) - correction
     return sum(distance * distance, dims, keepdim) / float(freedom if freedom > 0 else 0)
 
 
@@ -255,8 +260,7 @@ def std(
 
     Raises `DtypeError` for integers.
     """
-    _check_floating("std", x)
-    return _root(var(x, dim, correction, keepdim, unbiased=unbiased))
+    return _root(_variance("std", x, dim, correction if unbiased is None else int(unbiased), keepdim))
 
 
 def norm(x: Tensor, p: float | str = 2.0, dim: Dim = None, keepdim: bool = False) -> Tensor:
