@@ -173,6 +173,13 @@ def test_ties_share_the_gradient_of_amax_evenly_and_of_max_along_a_dim_not():
     assert grad((-x).min(1).values, x, ones)[0].tolist() == [[0, -1, 0, 0], [-1, 0, 0, 0]]
 
 
+@pytest.mark.parametrize("name", [*REFERENCES, "any"])
+def test_result_keeps_the_memory_order(name):
+    array = laid_out("channels-last", distinct())  # (N, C, H, W) that lies as (N, H, W, C)
+    out = getattr(Tensor(array), name)(dim=0)
+    assert out.array.transpose(1, 2, 0).flags.c_contiguous
+
+
 @pytest.mark.parametrize("name", ["max", "min"])
 @pytest.mark.parametrize("dim", [0, 1, -1])
 @pytest.mark.parametrize("keepdim", [False, True])

@@ -1,4 +1,4 @@
-"""Reductions where NumPy is the right kernel: integers and bools, which are exact in any order."""
+"""Reductions that NumPy does well: extremes, products, logic, and sums of integers, which are exact in any order."""
 
 from __future__ import annotations
 

@@ -20,8 +20,10 @@ from tinygrad_mlp.autodiff.ops.dims import one_dim, several_dims
 from tinygrad_mlp.autodiff.ops.unary import array_of
 from tinygrad_mlp.autodiff.tensor import Backward, Tensor, wrap
 from tinygrad_mlp.errors import ArgumentError, DtypeError, ShapeError
+from tinygrad_mlp.kernels.copy import memory_order
 from tinygrad_mlp.kernels.exact import accumulate_with, argmax_of, argmin_of, reduce_with
 from tinygrad_mlp.kernels.launch import Array, Kernel, launch
+from tinygrad_mlp.kernels.reduce import sum_axes
 
 __all__ = [
     "METHODS",
@@ -59,7 +61,7 @@ def sum(x: Tensor, dim: Dim = None, keepdim: bool = False) -> tuple[Array, Backw
     def backward(grad: Tensor, out: Tensor) -> Tensor:
         return _spread(grad, x, dims)
 
-    return _reduced(np.add, x, dims, keepdim), backward
+    return _summed(x, dims, keepdim), backward
 
 
 @op
@@ -73,7 +75,7 @@ def mean(x: Tensor, dim: Dim = None, keepdim: bool = False) -> tuple[Array, Back
     def backward(grad: Tensor, out: Tensor) -> Tensor:
         return _spread(grad * scale, x, dims)
 
-    total = _reduced(np.add, x, dims, keepdim)
+    total = _summed(x, dims, keepdim)
     launch(np.multiply, total, scale, total)
     return total, backward
 
@@ -87,7 +89,7 @@ def prod(x: Tensor, dim: Dim = None, keepdim: bool = False) -> tuple[Array, Back
         spread = _spread(grad, x, dims)
         return spread * _product_of_others(x, dims) if _count(x.shape, dims) > 1 else spread
 
-    return _reduced(np.multiply, x, dims, keepdim), backward
+    return _reduced(np.multiply, x, dims, keepdim, _sum_dtype(x.array)), backward
 
 
 def _product_of_others(x: Tensor, dims: tuple[int, ...]) -> Tensor:
@@ -211,12 +213,14 @@ def _extremes_along(name: str, index_of: Callable[..., Tensor], x: Tensor, dim: 
 
 def any(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """Whether an element over the named dimensions is nonzero (NaN is); False of none."""
-    return wrap(_reduced(np.logical_or, x, several_dims("any", dim, array_of("any", x).shape), keepdim))
+    dims = several_dims("any", dim, array_of("any", x).shape)
+    return wrap(_reduced(np.logical_or, x, dims, keepdim, np.bool_))
 
 
 def all(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """Whether all elements over the named dimensions are nonzero (NaN is); True of none."""
-    return wrap(_reduced(np.logical_and, x, several_dims("all", dim, array_of("all", x).shape), keepdim))
+    dims = several_dims("all", dim, array_of("all", x).shape)
+    return wrap(_reduced(np.logical_and, x, dims, keepdim, np.bool_))
 
 
 @op
@@ -304,17 +308,28 @@ def _power(x: Tensor, exponent: float) -> Tensor:
     return (x.masked_fill(zero, 1.0) ** exponent).masked_fill(zero, 0.0 if exponent > 0 else math.inf)
 
 
-def _reduced(ufunc: np.ufunc, x: Tensor, dims: tuple[int, ...], keepdim: bool) -> Array:
+def _summed(x: Tensor, dims: tuple[int, ...], keepdim: bool) -> Array:
+    """Sum of a Tensor's array over some dimensions."""
+    out = _empty_result(x.array, dims, _sum_dtype(x.array))
+    sum_axes(x.array, dims, out)
+    return np.expand_dims(out, dims) if keepdim and x.ndim else out
+
+
+def _reduced(ufunc: np.ufunc, x: Tensor, dims: tuple[int, ...], keepdim: bool, dtype: Any = None) -> Array:
     """Reduce a Tensor's array by a NumPy function of two arguments."""
-    array = array_of(ufunc.__name__, x)
-    dtype = array.dtype
-    if ufunc in (np.add, np.multiply):
-        dtype = _sum_dtype(array)
-    elif ufunc in (np.logical_or, np.logical_and):
-        dtype = np.dtype(np.bool_)
-    out = np.empty([size for axis, size in enumerate(array.shape) if axis not in dims], dtype)
-    launch(reduce_with, ufunc, array, dims, out)
-    return out.reshape(_kept(array.shape, dims)) if keepdim else out
+    out = _empty_result(x.array, dims, x.dtype if dtype is None else dtype)
+    launch(reduce_with, ufunc, x.array, dims, out)
+    return np.expand_dims(out, dims) if keepdim and x.ndim else out
+
+
+def _empty_result(array: Array, dims: tuple[int, ...], dtype: Any) -> Array:
+    """Memory for the dimensions that are left, in the order in which the array has them."""
+    kept = [axis for axis in range(array.ndim) if axis not in dims]
+    if array.flags.c_contiguous:
+        return np.empty([array.shape[axis] for axis in kept], dtype)
+    order = [axis for axis in memory_order(array) if axis not in dims]
+    out = np.empty([array.shape[axis] for axis in order], dtype)
+    return out.transpose([order.index(axis) for axis in kept])
 
 
 def _sum_dtype(array: Array) -> np.dtype[Any]:
