@@ -1,4 +1,4 @@
-"""Matrix products: every layout of the operands, edge sizes, fused bias and activation, the same bits on any threads."""
+"""Matrix products: every layout of the operands, edge sizes, fused epilogue, the same bits on any threads."""
 
 import hashlib
 import os

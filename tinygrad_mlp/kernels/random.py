@@ -276,7 +276,10 @@ class Generator:
         launch(permutation, self.state, out)
 
     def fill_bernoulli(self, out: Array, p: float) -> None:
-        """Fill a dense bool array, True with probability p, to within 2**-32. Raises `ArgumentError` for any other p."""
+        """Fill a dense bool array: True with probability p, to within 2**-32.
+
+        Raises `ArgumentError` unless p lies in 0 to 1.
+        """
         launch(bernoulli, self.state, _threshold("bernoulli", p), flat_view(out))
 
 
