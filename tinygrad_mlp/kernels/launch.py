@@ -47,6 +47,7 @@ from tinygrad_mlp.errors import ArgumentError, IndexRangeError, NonFiniteError
 __all__ = [
     "BAD_INDEX",
     "BAD_LABEL",
+    "BAD_ROW",
     "KERNELS",
     "NOT_FINITE",
     "Array",
@@ -73,7 +74,7 @@ else:
     prange = numba.prange
 
 # Codes of the status word.
-BAD_LABEL, BAD_INDEX, NOT_FINITE = 1, 2, 3
+BAD_LABEL, BAD_INDEX, NOT_FINITE, BAD_ROW = 1, 2, 3, 4
 
 # `contract` lets a*b + c become one fused multiply-add. Nothing else: reordering would change the bits of a sum with
 # the vector width, and the no-NaN flags would delete the NaN checks.
@@ -403,5 +404,9 @@ def _raise_status(kernel: Kernel, status: Array) -> None:
         raise IndexRangeError(
             f"{kernel.name}: index {value} at position {position} is out of range for {limit} entries; "
             f"it must lie in {-limit} to {limit - 1}"
+        )
+    if code == BAD_ROW:
+        raise IndexRangeError(
+            f"{kernel.name}: index {value} at position {position} is out of range; indices must lie in 0 to {limit - 1}"
         )
     raise NonFiniteError(f"{kernel.name}: element {position} of {limit} is NaN or infinite")
