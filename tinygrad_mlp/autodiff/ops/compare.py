@@ -18,7 +18,7 @@ from tinygrad_mlp.autodiff.ops.unary import apply_flat, array_of
 from tinygrad_mlp.autodiff.tensor import Backward, Tensor, wrap
 from tinygrad_mlp.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_mlp.kernels import elementwise as kernels
-from tinygrad_mlp.kernels.choose import choose
+from tinygrad_mlp.kernels.choose import choose, choose_floats, put_number
 from tinygrad_mlp.kernels.launch import Array, apply_ufunc, is_array, launch
 
 __all__ = [
@@ -199,12 +199,11 @@ def masked_fill(x: Tensor, mask: Tensor | Array, value: float | Tensor) -> tuple
         grad_value = masked_fill(grad, ~condition, 0.0).sum() if needs_grad(value) else None
         return grad_x, None, grad_value
 
-    out = np.empty_like(array)
     try:
-        launch(choose, condition.array, number, array, out)
+        everywhere = _repeated(condition.array, array.shape)
     except ValueError as error:
         raise ShapeError(f"masked_fill: the mask {condition.shape} does not broadcast to {x.shape}") from error
-    return out, backward
+    return _chosen("masked_fill", everywhere, number, array), backward
 
 
 def _mask(name: str, condition: Tensor | Array) -> Tensor:
@@ -217,15 +216,29 @@ def _mask(name: str, condition: Tensor | Array) -> Tensor:
 
 def _chosen(name: str, mask: Array, a: Any, b: Any) -> Array:
     """New array of a where the mask holds and b elsewhere, in the memory order of an operand of the result's shape."""
+    shapes = mask.shape, np.shape(a), np.shape(b)
     try:
-        shape = np.broadcast_shapes(mask.shape, np.shape(a), np.shape(b))
+        shape = np.broadcast_shapes(*shapes)
     except ValueError as error:
-        raise ShapeError(f"{name}: shapes {mask.shape}, {np.shape(a)} and {np.shape(b)} do not broadcast") from error
+        raise ShapeError(f"{name}: shapes {shapes[0]}, {shapes[1]} and {shapes[2]} do not broadcast") from error
     dtype = np.result_type(a, b)
-    leader = next((array for array in (a, b, mask) if np.shape(array) == shape and is_array(array)), None)
+    leader = next((array for array in (a, b, mask) if is_array(array) and array.shape == shape), None)
     out = np.empty(shape, dtype) if leader is None else np.empty_like(leader, dtype)
-    launch(choose, mask, a, b, out)
+    condition = _repeated(mask, shape)
+    if dtype.kind != "f" or not (is_array(a) or is_array(b)):
+        launch(choose, condition, a, b, out)
+    elif not is_array(a):
+        launch(put_number, condition, True, float(a), _repeated(b, shape), out)
+    elif not is_array(b):
+        launch(put_number, condition, False, float(b), _repeated(a, shape), out)
+    else:
+        launch(choose_floats, condition, _repeated(a, shape), _repeated(b, shape), out)
     return out
+
+
+def _repeated(array: Array, shape: tuple[int, ...]) -> Array:
+    """The array seen in a shape to which it broadcasts."""
+    return array if array.shape == shape else np.broadcast_to(array, shape)
 
 
 @op
