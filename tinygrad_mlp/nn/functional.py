@@ -1,0 +1,68 @@
+"""Functions of tensors under the names of `torch.nn.functional`: `import tinygrad_mlp.nn.functional as F`.
+
+Each is written down, with its shapes and errors, in `autodiff/ops`: the layers of `nn` hold parameters and call these.
+"""
+
+from __future__ import annotations
+
+from tinygrad_mlp.autodiff.ops.activation import (
+    elu,
+    gelu,
+    hardtanh,
+    leaky_relu,
+    logsigmoid,
+    relu,
+    sigmoid,
+    silu,
+    softplus,
+)
+from tinygrad_mlp.autodiff.ops.arrange import pad
+from tinygrad_mlp.autodiff.ops.class_loss import cross_entropy, nll_loss
+from tinygrad_mlp.autodiff.ops.elementary import tanh
+from tinygrad_mlp.autodiff.ops.embedding import embedding
+from tinygrad_mlp.autodiff.ops.linear import linear
+from tinygrad_mlp.autodiff.ops.loss import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    huber_loss,
+    kl_div,
+    l1_loss,
+    mse_loss,
+    smooth_l1_loss,
+)
+from tinygrad_mlp.autodiff.ops.norm import batch_norm, layer_norm, normalize
+from tinygrad_mlp.autodiff.ops.order import one_hot
+from tinygrad_mlp.autodiff.ops.random import dropout
+from tinygrad_mlp.autodiff.ops.softmax import log_softmax, softmax
+
+__all__ = [
+    "batch_norm",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "cross_entropy",
+    "dropout",
+    "elu",
+    "embedding",
+    "gelu",
+    "hardtanh",
+    "huber_loss",
+    "kl_div",
+    "l1_loss",
+    "layer_norm",
+    "leaky_relu",
+    "linear",
+    "log_softmax",
+    "logsigmoid",
+    "mse_loss",
+    "nll_loss",
+    "normalize",
+    "one_hot",
+    "pad",
+    "relu",
+    "sigmoid",
+    "silu",
+    "smooth_l1_loss",
+    "softmax",
+    "softplus",
+    "tanh",
+]
