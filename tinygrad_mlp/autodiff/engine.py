@@ -95,6 +95,7 @@ def _run(
                 replacement = hook(gradient)
                 if replacement is not None:
                     gradient = replacement
+                taken.add(_owner(gradient.array))  # the hook may have kept it
             if wanted is not None:
                 if id(tensor) in wanted:
                     found[id(tensor)] = gradient
@@ -158,7 +159,11 @@ def _step(tensor: Tensor, gradient: Tensor, pending: dict[int, Tensor]) -> None:
     """Push the gradient of one op's output on to its inputs."""
     node = tensor.node
     assert node is not None and node.backward is not None
-    result = node.backward(gradient, tensor)
+    checking = anomaly.set(False)  # what an op makes on its way back may be masked; its gradients are checked below
+    try:
+        result = node.backward(gradient, tensor)
+    finally:
+        anomaly.reset(checking)
     gradients = result if isinstance(result, tuple) else (result,)
     if len(gradients) < len(node.inputs):
         gradients = (*gradients, *([None] * (len(node.inputs) - len(gradients))))

@@ -13,6 +13,7 @@ import numpy as np
 
 from tinygrad_mlp.autodiff.methods import Dim, Index, Operand, TensorMethods
 from tinygrad_mlp.autodiff.mode import anomaly, module_stack
+from tinygrad_mlp.autodiff.text import array_text
 from tinygrad_mlp.errors import ArgumentError, DtypeError, GradientError, ShapeError
 from tinygrad_mlp.kernels.launch import Array
 
@@ -55,8 +56,8 @@ class Node:
 
     def _raise_changed(self, what: str, tensor: Tensor) -> None:
         raise GradientError(
-            f"op {self.name}: {what} (shape {tensor.shape}) was changed in place after the forward pass, so the gradient "
-            "would be wrong; run forward again, or change a .clone()"
+            f"op {self.name}: {what} (shape {tensor.shape}) was changed in place after the forward pass, so the "
+            "gradient would be wrong; run forward again, or change a .clone()"
         )
 
     def release(self) -> None:
@@ -268,7 +269,9 @@ class Tensor(TensorMethods):
         return copied
 
     def __repr__(self) -> str:
-        text = np.array2string(self.array, precision=4, separator=", ", prefix="tensor(", threshold=1000, edgeitems=3)
+        text = array_text(self.array, indent=len("tensor("))
+        if not self.array.size and self.ndim != 1:
+            text += f", size={self.shape}"
         if self.array.dtype.name not in ("float32", "int64", "bool"):
             text += f", dtype={self.array.dtype.name}"
         if self.node is not None:
