@@ -95,7 +95,7 @@ def test_module_dict() -> None:
     del heads["low"]
     assert "low" not in heads
     assert len(heads) == 2
-    with pytest.raises(ArgumentError, match=r"no module 'hihg'; it holds \['high', 'top'\]; did you mean 'high'\?"):
+    with pytest.raises(ArgumentError, match=r"no module 'hihg'; it holds \['high', 'top'\], did you mean 'high'\?"):
         heads["hihg"]
     with pytest.raises(ArgumentError, match="'items' is taken"):
         heads["items"] = Add(1)

@@ -198,7 +198,7 @@ def test_modules_in_a_plain_list_raise_unless_registered_elsewhere() -> None:
 
 def test_reading_an_unknown_attribute_suggests_names() -> None:
     layer = Scale(2)
-    with pytest.raises(AttributeError, match="Scale has no attribute 'wieght'; did you mean 'weight'") as caught:
+    with pytest.raises(AttributeError, match="Scale has no attribute 'wieght', did you mean 'weight'") as caught:
         layer.wieght
     assert isinstance(caught.value, UnknownAttributeError)
     with pytest.raises(AttributeError, match=r"has no attribute 'qqq'$"):
@@ -210,9 +210,9 @@ def test_reading_an_unknown_attribute_suggests_names() -> None:
 
 def test_writing_a_near_miss_after_init_raises() -> None:
     layer = Scale(2)
-    with pytest.raises(UnknownAttributeError, match="'wieght'; did you mean 'weight'"):
+    with pytest.raises(UnknownAttributeError, match="'wieght', did you mean 'weight'"):
         layer.wieght = tensor(2)
-    with pytest.raises(UnknownAttributeError, match="'trainig'; did you mean 'training'"):
+    with pytest.raises(UnknownAttributeError, match="'trainig', did you mean 'training'"):
         layer.trainig = False
     assert layer.training
     layer.comment = "new names that are near nothing are free"

@@ -2,9 +2,82 @@
 
 from __future__ import annotations
 
+from tinygrad_mlp.nn import functional, init
+from tinygrad_mlp.nn.activation import (
+    ACTIVATIONS,
+    ELU,
+    GELU,
+    Hardtanh,
+    LeakyReLU,
+    LogSigmoid,
+    LogSoftmax,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Tanh,
+    activation,
+)
 from tinygrad_mlp.nn.container import ModuleDict, ModuleList, Sequential
+from tinygrad_mlp.nn.dropout import Dropout
+from tinygrad_mlp.nn.embedding import Embedding
+from tinygrad_mlp.nn.linear import Flatten, Identity, Linear, Unflatten
+from tinygrad_mlp.nn.loss import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    HuberLoss,
+    KLDivLoss,
+    L1Loss,
+    MSELoss,
+    NLLLoss,
+    SmoothL1Loss,
+)
 from tinygrad_mlp.nn.module import Module
+from tinygrad_mlp.nn.norm import BatchNorm1d, BatchNorm2d, LayerNorm
 from tinygrad_mlp.nn.parameter import Parameter
 from tinygrad_mlp.nn.summary import summary
 
-__all__ = ["Module", "ModuleDict", "ModuleList", "Parameter", "Sequential", "summary"]
+__all__ = [
+    "ACTIVATIONS",
+    "ELU",
+    "GELU",
+    "BCELoss",
+    "BCEWithLogitsLoss",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "CrossEntropyLoss",
+    "Dropout",
+    "Embedding",
+    "Flatten",
+    "Hardtanh",
+    "HuberLoss",
+    "Identity",
+    "KLDivLoss",
+    "L1Loss",
+    "LayerNorm",
+    "LeakyReLU",
+    "Linear",
+    "LogSigmoid",
+    "LogSoftmax",
+    "MSELoss",
+    "Module",
+    "ModuleDict",
+    "ModuleList",
+    "NLLLoss",
+    "Parameter",
+    "ReLU",
+    "Sequential",
+    "SiLU",
+    "Sigmoid",
+    "SmoothL1Loss",
+    "Softmax",
+    "Softplus",
+    "Tanh",
+    "Unflatten",
+    "activation",
+    "functional",
+    "init",
+    "summary",
+]

@@ -123,11 +123,9 @@ class Unflatten(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(…, a·b, …) -> (…, a, b, …)."""
-        shape = x.shape
-        if not -len(shape) <= self.dim < len(shape) or shape[self.dim] != math.prod(self.unflattened_size):
-            raise ShapeError(
-                f"{self}: input has shape {shape}, expected {math.prod(self.unflattened_size)} in that dim"
-            )
+        shape, size = x.shape, math.prod(self.unflattened_size)
+        if not -len(shape) <= self.dim < len(shape) or shape[self.dim] != size:
+            raise ShapeError(f"{self}: input has shape {shape}, expected dimension {self.dim} to have size {size}")
         dim = self.dim % len(shape)
         return x.reshape(*shape[:dim], *self.unflattened_size, *shape[dim + 1 :])
 

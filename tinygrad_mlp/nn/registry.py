@@ -107,7 +107,7 @@ class Registry(metaclass=_ModuleType):
         meant = near_miss(name, declared)
         if meant is not None:
             raise UnknownAttributeError(
-                f"{owner} has no attribute {name!r}; did you mean {meant!r}? "
+                f"{owner} has no attribute {name!r}, did you mean {meant!r}? "
                 "A new attribute with a name so near must be made in __init__"
             )
 
