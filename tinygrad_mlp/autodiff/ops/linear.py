@@ -163,13 +163,13 @@ def outer(x: Tensor, y: Tensor) -> Tensor:
 
 @op
 def linear(
-    x: Tensor, weight: Tensor, bias: Tensor | None = None, activation: str | None = None
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, activation: str | None = None
 ) -> tuple[Array, Backward]:
-    """activation(x @ weightᵀ + bias) in one kernel.
+    """activation(input @ weightᵀ + bias) in one kernel.
 
     Parameters
     ----------
-    x:
+    input:
         (…, in).
     weight:
         (out, in). Fastest where memory holds it as (in, out), as `nn.Linear` stores it; the gradient comes in the
@@ -193,21 +193,21 @@ def linear(
     ArgumentError
         Unknown activation.
     """
-    check_floats("linear", input=x, weight=weight, bias=bias)
+    check_floats("linear", input=input, weight=weight, bias=bias)
     check_choice("linear", "activation", activation, tuple(ACTIVATIONS))
-    _check_linear_shapes(x, weight, bias)
+    _check_linear_shapes(input, weight, bias)
     out_features = weight.shape[0]
 
     def backward(grad: Tensor, out: Tensor) -> tuple[Tensor | None, ...]:
         if activation is not None:
             grad = _SLOPES[activation](grad, out)
         gradients = _recorded_gradients if grad_enabled.get() else _fused_gradients
-        return gradients(grad, x, weight, bias)
+        return gradients(grad, input, weight, bias)
 
-    array = np.empty((*x.shape[:-1], out_features), x.dtype)
+    array = np.empty((*input.shape[:-1], out_features), input.dtype)
     bias_array = None if bias is None else bias.array
     # (rows, in) @ (in, out) -> (rows, out)
-    kernels.matmul(rows_of(x.array), weight.array.T, rows_of(array), bias_array, ACTIVATIONS[activation])
+    kernels.matmul(rows_of(input.array), weight.array.T, rows_of(array), bias_array, ACTIVATIONS[activation])
     return array, backward
 
 
