@@ -275,6 +275,16 @@ def test_a_note_names_also_modules_that_are_not_registered_and_containers() -> N
     assert caught.value.__notes__ == ["in net.0: Raises"]
 
 
+def test_a_module_that_calls_itself_has_a_path() -> None:
+    class Recursive(nn.Module):
+        def forward(self, depth: int) -> int:
+            return self(depth - 1) if depth else 1 // depth
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        Recursive()(1)
+    assert caught.value.__notes__ == ["in net.(itself): Recursive()"]
+
+
 def test_an_exception_that_has_notes_keeps_them() -> None:
     class Raises(nn.Module):
         def forward(self, x: Tensor) -> Tensor:

@@ -65,7 +65,9 @@ def test_integers_go_into_an_embedding() -> None:
 def test_it_prints_a_table() -> None:
     net = Net().double()
     net.head.requires_grad_(False)
-    text = str(nn.summary(net, (784,)))
+    found = nn.summary(net, (784,))
+    text = str(found)
+    assert repr(found) == text
     lines = text.splitlines()
     assert "input (1, 784)" in lines[0]
     row = next(line for line in lines if "encoder.0" in line)

@@ -33,9 +33,9 @@ class LayerRow:
     """Of all its calls together; see `Module.multiply_adds`."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Summary:
-    """What `nn.summary` found; `print` shows it as a table."""
+    """What `nn.summary` found; `print`, or a notebook, shows it as a table."""
 
     rows: tuple[LayerRow, ...]
     input_shape: Shape
@@ -71,6 +71,9 @@ class Summary:
             if frozen:
                 console.print(f"{frozen:,} parameters are frozen")
         return capture.get().rstrip("\n")
+
+    def __repr__(self) -> str:
+        return str(self)
 
 
 def summary(
