@@ -9,7 +9,7 @@ from tests.autodiff.numeric import check_gradients, rng
 from tinygrad_mlp.autodiff.engine import grad
 from tinygrad_mlp.autodiff.ops.embedding import embedding
 from tinygrad_mlp.autodiff.tensor import Tensor
-from tinygrad_mlp.errors import ArgumentError, DtypeError, IndexRangeError, ShapeError
+from tinygrad_mlp.errors import ArgumentError, DtypeError, GradientError, IndexRangeError, ShapeError
 
 
 def table(rows: int = 4, features: int = 3) -> np.ndarray:
@@ -71,3 +71,11 @@ def test_errors():
     for padding in (4, -5):
         with pytest.raises(ArgumentError, match="padding_idx must lie in -4 to 3"):
             embedding(Tensor(np.array([0])), weight, padding)
+
+
+def test_changing_the_indices_before_backward():
+    numbers, weight = Tensor(np.array([0, 1])), Tensor(table(), requires_grad=True)
+    out = embedding(numbers, weight)
+    numbers.add_(1)
+    with pytest.raises(GradientError, match="changed in place"):
+        out.sum().backward()

@@ -416,5 +416,16 @@ def test_a_batch_of_ignored_labels_does_not_train():
 
 
 def test_mean_over_labels_gradients():
-    labels, weight = np.array([0, 1, -100, 1]), np.array([2.0, 0.5])
+    labels, weight = Tensor(np.array([0, 1, -100, 1])), Tensor(np.array([2.0, 0.5]))
     check_gradients(lambda losses: mean_over_labels(losses, labels, weight, -100), draw(4))
+
+
+@pytest.mark.parametrize("loss", [cross_entropy, nll_loss])
+@pytest.mark.parametrize("changed", ["labels", "weight"])
+def test_changing_labels_or_weights_before_backward(loss, changed):
+    x, weight = Tensor(draw(2, 3), requires_grad=True), Tensor(np.ones(3))
+    labels = Tensor(np.array([0, 1]))
+    value = loss(x, labels, weight)
+    (labels if changed == "labels" else weight).add_(1)
+    with pytest.raises(GradientError, match="changed in place"):
+        value.backward()

@@ -6,6 +6,7 @@ is made of ops, so that it can be differentiated in turn.
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import Any
 
@@ -13,12 +14,11 @@ import numpy as np
 
 from tinygrad_mlp.autodiff.mode import grad_enabled
 from tinygrad_mlp.autodiff.op import op
-from tinygrad_mlp.autodiff.ops.checks import check_choice, check_floats, check_tensor, reshaped
+from tinygrad_mlp.autodiff.ops.checks import check_choice, check_floats, check_tensor
 from tinygrad_mlp.autodiff.ops.loss import REDUCTIONS, check_not_empty, check_weight, reduce_losses
 from tinygrad_mlp.autodiff.tensor import Backward, Tensor, wrap
 from tinygrad_mlp.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_mlp.kernels import softmax as kernels
-from tinygrad_mlp.kernels.copy import converted
 from tinygrad_mlp.kernels.launch import Array, launch
 from tinygrad_mlp.kernels.loss import label_targets, labelled_mean
 
@@ -27,46 +27,37 @@ __all__ = ["cross_entropy", "cross_entropy_losses", "mean_over_labels", "nll_los
 
 @op
 def cross_entropy_losses(
-    input: Tensor, labels: Array, weight: Array, ignore_index: int, label_smoothing: float
+    input: Tensor, labels: Tensor, weight: Tensor, ignore_index: int, label_smoothing: float
 ) -> tuple[Array, Backward]:
     """Cross-entropy of each row of logits (N, C) with its label -> (N,); see `cross_entropy`."""
-    logits = input.array
+    logits, settings = input.array, (labels.array, weight.array, ignore_index, label_smoothing)
     losses, probabilities = np.empty(len(labels), logits.dtype), np.empty(logits.shape, logits.dtype)
-    launch(kernels.cross_entropy, logits, labels, weight, ignore_index, label_smoothing, losses, probabilities)
+    launch(kernels.cross_entropy, logits, *settings, losses, probabilities)
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
         if grad_enabled.get():
             # loss = -sum t log softmax(x), so its derivative is softmax(x) (sum t) - t.
-            targets = _targets(logits, labels, weight, ignore_index, label_smoothing)  # (N, C)
+            targets = _targets(logits, *settings)  # (N, C)
             return grad.unsqueeze(1) * (input.softmax(1) * targets.sum(1, keepdim=True) - targets)
         result = np.empty(logits.shape, logits.dtype)
-        launch(
-            kernels.cross_entropy_backward,
-            grad.array,
-            probabilities,
-            labels,
-            weight,
-            ignore_index,
-            label_smoothing,
-            result,
-        )
+        launch(kernels.cross_entropy_backward, grad.array, probabilities, *settings, result)
         return wrap(result)
 
     return losses, backward
 
 
 @op
-def nll_losses(input: Tensor, labels: Array, weight: Array, ignore_index: int) -> tuple[Array, Backward]:
+def nll_losses(input: Tensor, labels: Tensor, weight: Tensor, ignore_index: int) -> tuple[Array, Backward]:
     """-weight[label] times each row's entry at its label, (N, C) -> (N,); see `nll_loss`."""
-    logs = input.array
+    logs, settings = input.array, (labels.array, weight.array, ignore_index)
     losses = np.empty(len(labels), logs.dtype)
-    launch(kernels.nll_loss, logs, labels, weight, ignore_index, losses)
+    launch(kernels.nll_loss, logs, *settings, losses)
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
         if grad_enabled.get():
-            return -grad.unsqueeze(1) * _targets(logs, labels, weight, ignore_index, 0.0)
+            return -grad.unsqueeze(1) * _targets(logs, *settings, 0.0)
         result = np.empty(logs.shape, logs.dtype)
-        launch(kernels.nll_loss_backward, grad.array, labels, weight, ignore_index, result)
+        launch(kernels.nll_loss_backward, grad.array, *settings, result)
         return wrap(result)
 
     return losses, backward
@@ -80,10 +71,10 @@ def _targets(like: Array, labels: Array, weight: Array, ignore_index: int, label
 
 
 @op
-def mean_over_labels(losses: Tensor, labels: Array, weight: Array, ignore_index: int) -> tuple[Array, Backward]:
+def mean_over_labels(losses: Tensor, labels: Tensor, weight: Tensor, ignore_index: int) -> tuple[Array, Backward]:
     """Sum of losses (N,) over the sum of their labels' weights, ignored samples left out; NaN if all are ignored."""
     mean, total = np.empty(1, losses.dtype), np.empty(1, losses.dtype)
-    launch(labelled_mean, losses.array, labels, weight, ignore_index, mean, total)
+    launch(labelled_mean, losses.array, labels.array, weight.array, ignore_index, mean, total)
     shape = losses.shape
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
@@ -145,7 +136,7 @@ def cross_entropy(
     if target.dtype.kind == "f" and target.shape == input.shape:
         return _soft_cross_entropy(input, target, weight, reduction, label_smoothing)
     labels = _labels(name, input, target)
-    losses = cross_entropy_losses(_class_rows(input), labels, class_weight, ignore_index, float(label_smoothing))
+    losses = cross_entropy_losses(_class_rows(input), labels, class_weight, int(ignore_index), float(label_smoothing))
     return _reduce_labelled(name, losses, target.shape, labels, class_weight, ignore_index, reduction)
 
 
@@ -164,11 +155,11 @@ def nll_loss(
     check_tensor(name, "target", target)
     class_weight = _class_weight(name, input, weight, reduction)
     labels = _labels(name, input, target)
-    losses = nll_losses(_class_rows(input), labels, class_weight, ignore_index)
+    losses = nll_losses(_class_rows(input), labels, class_weight, int(ignore_index))
     return _reduce_labelled(name, losses, target.shape, labels, class_weight, ignore_index, reduction)
 
 
-def _class_weight(name: str, input: Tensor, weight: Tensor | None, reduction: str) -> Array:
+def _class_weight(name: str, input: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
     """Check what all losses of classes ask for; the weight of each class, ones if none are given."""
     check_choice(name, "reduction", reduction, REDUCTIONS)
     check_floats(name, input=input, weight=weight)
@@ -176,11 +167,11 @@ def _class_weight(name: str, input: Tensor, weight: Tensor | None, reduction: st
         raise ShapeError(f"{name}: input is a scalar, expected (N, C), (N, C, d1, …) or (C,)")
     classes = input.shape[_class_dim(input)]
     if weight is None:
-        return _ones(classes, input.dtype)
+        return wrap(_ones(classes, input.dtype))
     if weight.shape != (classes,):
         raise ShapeError(f"{name}: weight has shape {weight.shape}, expected ({classes},), one for each class")
     check_weight(name, "weight", weight, (classes,))
-    return weight.array
+    return weight
 
 
 @lru_cache(maxsize=64)
@@ -200,11 +191,11 @@ def _class_rows(input: Tensor) -> Tensor:
     if input.ndim == 1:
         return input.unsqueeze(0)
     last = input.permute(0, *range(2, input.ndim), 1)
-    return last.reshape(last.numel() // max(last.shape[-1], 1), last.shape[-1])
+    return last.reshape(math.prod(last.shape[:-1]), last.shape[-1])
 
 
-def _labels(name: str, input: Tensor, target: Tensor) -> Array:
-    """The labels as one row of int64, after a check of dtype and shape."""
+def _labels(name: str, input: Tensor, target: Tensor) -> Tensor:
+    """The labels as one row of int64 (the same memory where that is possible), after a check of dtype and shape."""
     dim = _class_dim(input)
     expected = (*input.shape[:dim], *input.shape[dim + 1 :])
     if target.dtype.kind not in "iu":
@@ -217,16 +208,15 @@ def _labels(name: str, input: Tensor, target: Tensor) -> Array:
         raise ShapeError(
             f"{name}: labels have shape {target.shape}, expected {expected} for input of shape {input.shape}{hint}"
         )
-    labels = target.array if target.dtype == np.int64 else converted(target.array, np.int64)
-    return reshaped(labels, (labels.size,))
+    return target.long().reshape(-1)
 
 
 def _reduce_labelled(
     name: str,
     losses: Tensor,
     shape: tuple[int, ...],
-    labels: Array,
-    weight: Array,
+    labels: Tensor,
+    weight: Tensor,
     ignore_index: int,
     reduction: str,
 ) -> Tensor:
@@ -234,7 +224,7 @@ def _reduce_labelled(
     if reduction != "mean":
         return reduce_losses(name, losses if reduction == "sum" else losses.reshape(shape), reduction)
     check_not_empty(name, losses)
-    return mean_over_labels(losses, labels, weight, ignore_index)
+    return mean_over_labels(losses, labels, weight, int(ignore_index))
 
 
 def _soft_cross_entropy(

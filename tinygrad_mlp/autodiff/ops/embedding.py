@@ -7,10 +7,9 @@ from operator import index
 import numpy as np
 
 from tinygrad_mlp.autodiff.op import op
-from tinygrad_mlp.autodiff.ops.checks import check_floats, check_tensor, reshaped
+from tinygrad_mlp.autodiff.ops.checks import check_floats, check_tensor
 from tinygrad_mlp.autodiff.tensor import Backward, Tensor
 from tinygrad_mlp.errors import ArgumentError, DtypeError, IndexRangeError, ShapeError
-from tinygrad_mlp.kernels.copy import converted
 from tinygrad_mlp.kernels.index import gather_rows, scatter_add_rows
 from tinygrad_mlp.kernels.launch import Array, launch
 
@@ -53,9 +52,8 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> 
         raise DtypeError(f"embedding: input must hold integers, got {input.dtype} {input.shape}; convert with .long()")
     if weight.ndim != 2:
         raise ShapeError(f"embedding: weight has shape {weight.shape}, expected (rows, features)")
-    numbers = input.array if input.dtype == np.int64 else converted(input.array, np.int64)
     frozen = _NOTHING if padding_idx is None else _padding_row(padding_idx, len(weight))
-    vectors = embedding_rows(weight, reshaped(numbers, (numbers.size,)), frozen)
+    vectors = embedding_rows(weight, input.long().reshape(-1), frozen)
     return vectors.reshape(*input.shape, weight.shape[1])
 
 
@@ -66,28 +64,28 @@ def _padding_row(padding_idx: int, rows: int) -> int:
 
 
 @op
-def embedding_rows(weight: Tensor, rows: Array, frozen: int) -> tuple[Array, Backward]:
+def embedding_rows(weight: Tensor, rows: Tensor, frozen: int) -> tuple[Array, Backward]:
     """weight[rows], (R, D) and (n,) -> (n, D); row `frozen` gets no gradient."""
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
         return embedding_backward(grad, rows, frozen, len(weight))
 
-    out = np.empty((rows.size, weight.shape[1]), weight.dtype)
+    out = np.empty((len(rows), weight.shape[1]), weight.dtype)
     try:
-        launch(gather_rows, weight.array, rows, out)
+        launch(gather_rows, weight.array, rows.array, out)
     except IndexRangeError as error:
         raise IndexRangeError(f"embedding: {error}") from None
     return out, backward
 
 
 @op
-def embedding_backward(x: Tensor, rows: Array, frozen: int, count: int) -> tuple[Array, Backward]:
+def embedding_backward(x: Tensor, rows: Tensor, frozen: int, count: int) -> tuple[Array, Backward]:
     """Zeros (count, D), with x (n, D) added to the rows it came from, but to row `frozen`."""
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
         gathered = embedding_rows(grad, rows, frozen)
-        return gathered.masked_fill(Tensor(rows == frozen).unsqueeze(1), 0.0)
+        return gathered.masked_fill((rows == frozen).unsqueeze(1), 0.0)
 
     out = np.empty((count, x.shape[1]), x.dtype)
-    launch(scatter_add_rows, x.array, rows, frozen, out)
+    launch(scatter_add_rows, x.array, rows.array, frozen, out)
     return out, backward
