@@ -1,0 +1,441 @@
+"""Backprop against finite differences, for a function of tensors: `gradcheck`, and `gradgradcheck` for its gradient.
+
+The numeric derivative is the central difference (f(x + ε) − f(x − ε)) / 2ε, whose error is O(ε²) where f is smooth.
+Where it disagrees with backprop, smaller steps tell a wrong gradient from a kink (ReLU at 0): the difference quotients
+to the left and to the right approach each other as the step shrinks where f is smooth, and stay apart at a kink.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tinygrad_mlp.autodiff import engine
+from tinygrad_mlp.autodiff.mode import enable_grad
+from tinygrad_mlp.autodiff.random_state import default_generator
+from tinygrad_mlp.autodiff.tensor import Tensor, wrap
+from tinygrad_mlp.errors import ArgumentError, DtypeError, GradientError, ShapeError
+from tinygrad_mlp.kernels.launch import Array
+from tinygrad_mlp.kernels.random import Generator
+
+__all__ = ["Comparison", "FrozenGenerators", "Probe", "gradcheck", "gradgradcheck"]
+
+Outputs = list[Array]
+_FINER = (4.0, 16.0, 64.0, 256.0, 1024.0)  # by how much the step is divided where backprop and numeric disagree
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One derivative from both sides."""
+
+    name: str
+    """Of the tensor."""
+    index: tuple[int, ...] | None
+    """Of the element; None for the derivative along a direction through all elements."""
+    backprop: float
+    numeric: float
+    """The central difference with the step that was asked for."""
+    verdict: str
+    """"agrees", "agrees for smaller ε", "kink" (backprop lies between the one-sided derivatives), or "DIFFERS"."""
+
+    @property
+    def difference(self) -> float:
+        """|backprop − numeric|."""
+        return abs(self.backprop - self.numeric)
+
+    @property
+    def relative(self) -> float:
+        """The difference over the larger of the two; 0 where both are 0."""
+        scale = max(abs(self.backprop), abs(self.numeric))
+        return self.difference / scale if scale else 0.0
+
+    @property
+    def passed(self) -> bool:
+        """Whether backprop is right here."""
+        return self.verdict != "DIFFERS"
+
+    @property
+    def label(self) -> str:
+        """`weight[3, 0]`, or `weight[all]` for a direction."""
+        return f"{self.name}[{'all' if self.index is None else ', '.join(map(str, self.index))}]"
+
+
+class Probe:
+    """Difference quotients of a function's weighted outputs while one number in its inputs is moved.
+
+    `outputs_at(h)` are the arrays that the function gives with that number moved by h.
+    """
+
+    def __init__(self, outputs_at: Callable[[float], Outputs], weights: Outputs) -> None:
+        self._outputs_at = outputs_at
+        self._weights = weights
+        self._center: Outputs | None = None
+
+    def central(self, step: float) -> tuple[float, float]:
+        """The quotient from −step to step, and how much of it may be the rounding of the outputs."""
+        return self._quotient(self._outputs_at(step), self._outputs_at(-step), 2 * step)
+
+    def sides(self, step: float) -> tuple[float, float, float]:
+        """The quotients from −step to 0 and from 0 to step, and how much of them may be rounding."""
+        if self._center is None:
+            self._center = self._outputs_at(0.0)
+        left, left_noise = self._quotient(self._center, self._outputs_at(-step), step)
+        right, right_noise = self._quotient(self._outputs_at(step), self._center, step)
+        return left, right, left_noise + right_noise
+
+    def _quotient(self, upper: Outputs, lower: Outputs, distance: float) -> tuple[float, float]:
+        total = magnitude = 0.0
+        for high, low, weight in zip(upper, lower, self._weights, strict=True):
+            if high.shape != low.shape:
+                raise ShapeError(f"gradcheck: the output's shape depends on its input: {high.shape} and {low.shape}")
+            moved = high != low  # where both are inf there is no difference; NaN stays NaN
+            total += float(((high[moved] - low[moved]) * weight[moved]).sum())
+            magnitude += float((np.maximum(np.abs(high), np.abs(low))[moved] * weight[moved]).sum())
+        return total / distance, 4 * float(np.finfo(np.float64).eps) * magnitude / distance
+
+    def compare(
+        self, name: str, index: tuple[int, ...] | None, backprop: float, step: float, rtol: float, atol: float
+    ) -> Comparison:
+        """Judge a derivative from backprop: right if within rtol·|value| + atol of the numeric one, or at a kink."""
+        numeric, noise = self.central(step)
+
+        def judged(verdict: str) -> Comparison:
+            return Comparison(name, index, backprop, numeric, verdict)
+
+        if not math.isfinite(backprop):
+            return judged("DIFFERS")
+        if _close(backprop, numeric, rtol, atol + noise):
+            return judged("agrees")
+        gap_before = math.inf
+        for divisor in _FINER:
+            left, right, noise = self.sides(step / divisor)
+            if _close(backprop, (left + right) / 2, rtol, atol + noise):
+                return judged("agrees for smaller ε")
+            low, high = min(left, right), max(left, right)
+            slack = atol + noise + rtol * max(abs(low), abs(high))
+            # A step of a quarter makes a quarter of the gap where the function is smooth, but not at a kink.
+            if high - low > max(0.6 * gap_before, 10 * slack) and low - slack <= backprop <= high + slack:
+                return judged("kink")
+            gap_before = high - low
+        return judged("DIFFERS")
+
+
+def _close(backprop: float, numeric: float, rtol: float, atol: float) -> bool:
+    return abs(backprop - numeric) <= atol + rtol * max(abs(backprop), abs(numeric))
+
+
+class FrozenGenerators:
+    """Random generators whose states are put back before every evaluation, so that dropout masks stand still."""
+
+    def __init__(self, generators: Iterable[Generator]) -> None:
+        self._states = [(generator, generator.get_state()) for generator in (default_generator, *generators)]
+
+    def restore(self) -> None:
+        """Put every state back."""
+        for generator, state in self._states:
+            generator.set_state(state)
+
+
+def gradcheck(
+    f: Callable[..., Tensor | Sequence[Tensor]],
+    inputs: Tensor | Sequence[Tensor],
+    *,
+    eps: float = 1e-5,
+    rtol: float = 1e-6,
+    atol: float = 1e-8,
+    generators: Iterable[Generator] = (),
+    fast_mode: bool = False,
+    raise_exception: bool = True,
+) -> bool:
+    """Compare the gradient of `f(*inputs)` with central differences, for every element of every input.
+
+    Each element of the outputs gets a weight of its own, and they are added up. Random numbers of the default generator
+    and of `generators` are the same in every evaluation, so that dropout masks stand still. At a kink, any value
+    between the derivatives to the left and to the right is right.
+
+    Parameters
+    ----------
+    f:
+        Returns a Tensor or several; those of integers and bools are left out. It may also use the inputs as it
+        finds them, such as the parameters of a net: they are moved in place, and put back.
+    inputs:
+        Those that require grad, float64 all, are checked; the others are passed on.
+    eps:
+        Step of the difference.
+    rtol, atol:
+        Tolerance: rtol·|value| + atol·(largest gradient), and the rounding of the outputs.
+    generators:
+        Further random generators that `f` draws from.
+    fast_mode:
+        Compare only one number: the derivative along a random direction through all inputs.
+    raise_exception:
+        Whether wrong gradients raise; else the result is False.
+
+    Raises
+    ------
+    GradientError
+        The gradients differ. A line for each element: input, index, both values, relative error.
+    DtypeError
+        An input or output is float32, in which rounding would hide errors.
+    ArgumentError
+        No input requires grad, one cannot be written, or there is no output.
+
+    >>> x = tg.randn(3, dtype=tg.float64, requires_grad=True)
+    >>> tg.gradcheck(lambda x: x.tanh().sum(), x)
+    True
+    """
+    arguments = _checked_inputs("gradcheck", inputs)
+    frozen = FrozenGenerators(generators)
+
+    def evaluate() -> list[Tensor]:
+        frozen.restore()
+        with enable_grad():
+            return _float_outputs(f(*arguments))
+
+    names = {position: f"input {position}" for position, tensor in enumerate(arguments) if tensor.requires_grad}
+    leaves = {names[position]: arguments[position] for position in names}
+    try:
+        failures = _described(_failures(evaluate, evaluate, leaves, eps, rtol, atol, fast_mode))
+    finally:
+        frozen.restore()
+    return _concluded("gradcheck", failures, raise_exception)
+
+
+def gradgradcheck(
+    f: Callable[..., Tensor | Sequence[Tensor]],
+    inputs: Tensor | Sequence[Tensor],
+    *,
+    eps: float = 1e-5,
+    rtol: float = 1e-6,
+    atol: float = 1e-8,
+    generators: Iterable[Generator] = (),
+    fast_mode: bool = False,
+    raise_exception: bool = True,
+) -> bool:
+    """`gradcheck` of the gradient of `f`: by the inputs, and by the gradient that arrives at the outputs.
+
+    Also compares the gradient that is recorded under `create_graph` with the one that is not, which may come from other
+    kernels. Parameters and errors are those of `gradcheck`.
+    """
+    arguments = _checked_inputs("gradgradcheck", inputs)
+    frozen = FrozenGenerators(generators)
+    leaves = {f"input {position}": tensor for position, tensor in enumerate(arguments) if tensor.requires_grad}
+
+    def evaluate() -> list[Tensor]:
+        frozen.restore()
+        with enable_grad():
+            return _float_outputs(f(*arguments))
+
+    weights = [Tensor(weight, requires_grad=True) for weight in _weights([output.array for output in evaluate()])]
+
+    def gradients(create_graph: bool) -> list[Tensor]:
+        found = _gradients(evaluate(), list(leaves.values()), weights, create_graph)
+        return [
+            wrap(np.zeros(leaf.shape)) if gradient is None else gradient
+            for leaf, gradient in zip(leaves.values(), found, strict=True)
+        ]
+
+    moved = {**leaves, **{f"gradient of output {position}": weight for position, weight in enumerate(weights)}}
+    try:
+        failures = _unlike(gradients(True), gradients(False), list(leaves))
+        if not failures:
+            plain, recorded = (lambda: gradients(False)), (lambda: gradients(True))
+            failures = _described(_failures(recorded, plain, moved, eps, rtol, atol, fast_mode))
+    finally:
+        frozen.restore()
+    return _concluded("gradgradcheck", failures, raise_exception)
+
+
+def _checked_inputs(name: str, inputs: Tensor | Sequence[Tensor]) -> list[Tensor]:
+    arguments = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    if not any(tensor.requires_grad for tensor in arguments):
+        raise ArgumentError(f"{name}: no input requires grad; make them with requires_grad=True")
+    for position, tensor in enumerate(arguments):
+        if not tensor.requires_grad:
+            continue
+        if tensor.dtype != np.float64:
+            raise DtypeError(
+                f"{name}: input {position} is {tensor.dtype}, expected float64 (use .double()): in float32 rounding "
+                "is as large as the errors to be found"
+            )
+        if not tensor.array.flags.writeable:
+            raise ArgumentError(
+                f"{name}: input {position} is read-only memory, or memory repeated by expand, and its elements are to "
+                "be moved one by one; pass a .clone()"
+            )
+    return arguments
+
+
+def _float_outputs(outputs: Tensor | Sequence[Tensor]) -> list[Tensor]:
+    """The floating-point ones of what a function returned."""
+    listed = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+    floats = [output for output in listed if output.dtype.kind == "f"]
+    if not floats:
+        raise ArgumentError("gradcheck: the function returned no floating-point tensor")
+    for output in floats:
+        if output.dtype != np.float64:
+            raise DtypeError(f"gradcheck: the function computed in {output.dtype}, expected float64 all the way")
+    return floats
+
+
+def _weights(outputs: Outputs) -> Outputs:
+    """A weight for each element of each output, all different: an error in one element shows in the sum.
+
+    Multiples of the golden ratio are spread evenly over 0 to 1, so the weights are over 0.5 to 1.5.
+    """
+    weights: Outputs = []
+    start = 1
+    for output in outputs:
+        count = np.arange(start, start + output.size)
+        weights.append(0.5 + (count * 0.6180339887498949) % 1.0)
+        start += output.size
+    return [weight.reshape(output.shape) for weight, output in zip(weights, outputs, strict=True)]
+
+
+def _gradients(
+    outputs: list[Tensor], leaves: list[Tensor], weights: list[Tensor], create_graph: bool
+) -> list[Tensor | None]:
+    """d (weights · outputs) / d leaves; None for a leaf that they do not depend on."""
+    live = [position for position, output in enumerate(outputs) if output.requires_grad]
+    if not live:
+        return [None] * len(leaves)
+    # The graph behind a leaf that was itself computed is the caller's, so it is kept.
+    return list(
+        engine.grad(
+            [outputs[position] for position in live],
+            leaves,
+            [weights[position] for position in live],
+            retain_graph=True,
+            create_graph=create_graph,
+            allow_unused=True,
+        )
+    )
+
+
+def _failures(
+    recorded: Callable[[], list[Tensor]],
+    plain: Callable[[], list[Tensor]],
+    leaves: dict[str, Tensor],
+    eps: float,
+    rtol: float,
+    atol: float,
+    fast_mode: bool,
+) -> list[Comparison]:
+    """Derivatives of `recorded` by backprop that differ from difference quotients of `plain`."""
+    tensors = list(leaves.values())
+    outputs = recorded()
+    weights = _weights([output.array for output in outputs])
+    found = _gradients(outputs, tensors, [wrap(weight) for weight in weights], create_graph=False)
+    gradients = [
+        np.zeros(leaf.shape) if gradient is None else gradient.array
+        for leaf, gradient in zip(tensors, found, strict=True)
+    ]
+    largest = max((float(np.abs(gradient).max(initial=0.0)) for gradient in gradients), default=0.0)
+    if not math.isfinite(largest):
+        largest = 0.0
+    # Where all derivatives are 0 (softmax of one class), differences show the rounding of numbers of the input's size.
+    size = max((float(np.abs(leaf.array).max(initial=0.0)) for leaf in tensors), default=0.0)
+    floor = 4 * float(np.finfo(np.float64).eps) * max(size, eps) / eps
+    tolerance = max(atol * largest, floor if largest <= floor else 0.0)
+
+    def outputs_now() -> Outputs:
+        return [output.array.copy() for output in plain()]
+
+    if fast_mode:
+        return _along_a_direction(outputs_now, weights, tensors, gradients, eps, rtol, tolerance)
+    failures: list[Comparison] = []
+    for (name, leaf), gradient in zip(leaves.items(), gradients, strict=True):
+        for index in np.ndindex(leaf.shape):
+            probe = Probe(element_mover(leaf.array, index, outputs_now), weights)
+            comparison = probe.compare(name, index, float(gradient[index]), eps, rtol, tolerance)
+            if not comparison.passed:
+                failures.append(comparison)
+    return failures
+
+
+def _along_a_direction(
+    outputs_now: Callable[[], Outputs],
+    weights: Outputs,
+    leaves: list[Tensor],
+    gradients: list[Array],
+    eps: float,
+    rtol: float,
+    atol: float,
+) -> list[Comparison]:
+    rng = np.random.Generator(np.random.Philox(key=0))
+    arrays = [leaf.array for leaf in leaves]
+    directions = [rng.uniform(0.5, 1.5, array.shape) * rng.choice([-1.0, 1.0], array.shape) for array in arrays]
+    terms = [gradient * direction for gradient, direction in zip(gradients, directions, strict=True)]
+    backprop = sum(float(term.sum()) for term in terms)
+    magnitude = sum(float(np.abs(term).sum()) for term in terms)
+    count = max(sum(array.size for array in arrays), 1)
+    tolerance = atol * count + (rtol * magnitude if math.isfinite(magnitude) else 0.0)
+    probe = Probe(direction_mover(arrays, directions, outputs_now), weights)
+    comparison = probe.compare("all inputs", None, backprop, eps, rtol, tolerance)
+    return [] if comparison.passed else [comparison]
+
+
+def element_mover(array: Array, index: tuple[int, ...], evaluate: Callable[[], Any]) -> Callable[[float], Any]:
+    """h -> what `evaluate` gives with one element of the array moved by h, and put back."""
+
+    def evaluate_at(step: float) -> Any:
+        kept = array[index]
+        array[index] = kept + step
+        try:
+            return evaluate()
+        finally:
+            array[index] = kept
+
+    return evaluate_at
+
+
+def direction_mover(
+    arrays: Sequence[Array], directions: Sequence[Array], evaluate: Callable[[], Any]
+) -> Callable[[float], Any]:
+    """h -> what `evaluate` gives with every array moved by h times its direction, and put back."""
+
+    def evaluate_at(step: float) -> Any:
+        kept = [array.copy() for array in arrays]
+        for array, direction in zip(arrays, directions, strict=True):
+            array += step * direction
+        try:
+            return evaluate()
+        finally:
+            for array, values in zip(arrays, kept, strict=True):
+                array[...] = values
+
+    return evaluate_at
+
+
+def _unlike(recorded: list[Tensor], plain: list[Tensor], names: list[str]) -> list[str]:
+    """Elements in which the recorded gradient is not the one that is not recorded."""
+    failures: list[str] = []
+    for name, ours, theirs in zip(names, recorded, plain, strict=True):
+        scale = float(np.abs(theirs.array).max(initial=0.0))
+        close = np.isclose(ours.array, theirs.array, rtol=1e-9, atol=1e-11 * scale + 1e-300, equal_nan=True)
+        for position in np.argwhere(~close):
+            index = tuple(int(i) for i in position)
+            failures.append(
+                f"gradient of {name}{list(index)}: {ours.array[index]:.10g} under create_graph, "
+                f"{theirs.array[index]:.10g} without"
+            )
+    return failures
+
+
+def _described(failures: list[Comparison]) -> list[str]:
+    return [
+        f"{failure.label}: backprop {failure.backprop:.10g}, numeric {failure.numeric:.10g}, "
+        f"relative error {failure.relative:.3g}"
+        for failure in failures
+    ]
+
+
+def _concluded(name: str, failures: list[str], raise_exception: bool) -> bool:
+    if failures and raise_exception:
+        shown = [*failures[:10], *([f"… and {len(failures) - 10} more"] if len(failures) > 10 else [])]
+        raise GradientError("\n  ".join([f"{name}: {len(failures)} derivative(s) are wrong", *shown]))
+    return not failures
