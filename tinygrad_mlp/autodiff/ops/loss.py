@@ -14,7 +14,7 @@ from tinygrad_mlp.autodiff.ops.activation import logsigmoid
 from tinygrad_mlp.autodiff.ops.checks import check_choice, check_floats
 from tinygrad_mlp.autodiff.tensor import Backward, Tensor
 from tinygrad_mlp.errors import ArgumentError, GradientError, ShapeError
-from tinygrad_mlp.kernels.launch import Array, launch
+from tinygrad_mlp.kernels.launch import Array, apply_ufunc, launch
 from tinygrad_mlp.kernels.loss import check_unit_interval
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "binary_cross_entropy_with_logits",
     "check_not_empty",
     "check_weight",
+    "floored_log",
     "huber_loss",
     "kl_div",
     "l1_loss",
@@ -156,16 +157,25 @@ def binary_cross_entropy_losses(input: Tensor, target: Tensor) -> tuple[Array, B
             variance = ((1 - input) * input).clamp(min=_VARIANCE_FLOOR)
             grad_input = grad * (input - target) / variance
         if needs_grad(target):
-            grad_target = grad * (_floored_log(1 - input) - _floored_log(input))
+            grad_target = grad * (floored_log(1 - input) - floored_log(input))
         return grad_input, grad_target
 
     with no_grad():
-        losses = -(target * _floored_log(input) + (1 - target) * _floored_log(1 - input))
+        losses = -(target * floored_log(input) + (1 - target) * floored_log(1 - input))
     return losses.array, backward
 
 
-def _floored_log(x: Tensor) -> Tensor:
-    return x.log().clamp(min=_LOG_FLOOR)
+@op
+def floored_log(x: Tensor) -> tuple[Array, Backward]:
+    """Logarithm of probabilities, at least -100; the derivative is 0 where it is cut."""
+    logs = apply_ufunc(np.log, x.array)
+    launch(np.maximum, logs, _LOG_FLOOR, logs)
+
+    def backward(grad: Tensor, out: Tensor) -> Tensor:
+        cut = out <= _LOG_FLOOR
+        return (grad / x.masked_fill(cut, 1.0)).masked_fill(cut, 0.0)
+
+    return logs, backward
 
 
 def binary_cross_entropy(

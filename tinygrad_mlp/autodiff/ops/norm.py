@@ -318,7 +318,7 @@ def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -
     Raises `ShapeError` for a dim out of range and `DtypeError` for integers.
 
     >>> F.normalize(tg.tensor([[3.0, 4.0]]))
-    tensor([[0.6, 0.8]])
+    tensor([[0.6000, 0.8000]])
     """
     check_floats("normalize", input=input)
     return input / input.norm(p, dim, keepdim=True).clamp(min=eps)
