@@ -20,29 +20,25 @@ A kernel whose last parameter is called `status` gets the status word of this th
 (code, position, value, limit). On a bad label, a bad index or a non-finite number it writes there and returns without
 harm; `launch` then raises.
 """
-# Numba ships no type stubs; this file is the only one that talks to it, and it exports typed names.
+# Numba ships no type stubs; this file and `cache` are the only ones that talk to it, and this one exports typed names.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportUntypedFunctionDecorator=false, reportUntypedBaseClass=false, reportUnknownParameterType=false
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import os
-import sys
 import threading
 from collections.abc import Callable
-from contextvars import ContextVar
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, TypeVar, cast
 
 import numba
 import numpy as np
-from numba.core.caching import FunctionCache, NullCache
 from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
 from tinygrad_mlp.errors import ArgumentError, IndexRangeError, NonFiniteError
+from tinygrad_mlp.kernels.cache import kernel_cache
 
 __all__ = [
     "BAD_INDEX",
@@ -86,56 +82,6 @@ _SUM_FLAGS: dict[str, Any] = {**_FLAGS, "fastmath": {"contract", "reassoc", "nsz
 
 # Below this many multiply-adds (or elements, for bandwidth-bound kernels) a second thread costs more than it brings.
 _PARALLEL_FROM = 200_000
-
-
-def _source_hash() -> str:
-    """Hash of every kernel file: Numba's own cache notices a change in a kernel's file, not in its helpers' files."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
-
-
-_SOURCE_HASH = _source_hash()
-
-
-class _Announcer:
-    """Say once per process that kernels are being compiled, since the first run then takes seconds."""
-
-    def __init__(self) -> None:
-        self.said = False
-
-    def say(self) -> None:
-        if not self.said:
-            self.said = True
-            print("tinygrad_mlp: compiling kernels (once, about 10 to 20 s)", file=sys.stderr, flush=True)
-
-
-_announcer = _Announcer()
-
-
-class _KernelCache(FunctionCache):
-    """Numba's cache of machine code on disk, keyed also by the source of all kernel files and the compile options."""
-
-    def __init__(self, function: Callable[..., None], options: str) -> None:
-        super().__init__(function)
-        self._options = options
-
-    def _index_key(self, sig: Any, codegen: Any) -> Any:
-        return (*super()._index_key(sig, codegen), _SOURCE_HASH, self._options)
-
-    def load_overload(self, sig: Any, target_context: Any) -> Any:
-        data = super().load_overload(sig, target_context)
-        if data is None:
-            _announcer.say()
-        return data
-
-
-class _NoCache(NullCache):
-    """Where no cache folder can be written: compile anew in each process."""
-
-    def load_overload(self, sig: Any, target_context: Any) -> None:
-        _announcer.say()
 
 
 def device(function: Function) -> Function:
@@ -221,10 +167,7 @@ class Kernel:
 
     def _dispatcher(self, parallel: bool) -> Callable[..., None]:
         dispatcher: Any = numba.njit(parallel=parallel, **self.flags)(self.function)
-        try:
-            dispatcher._cache = _KernelCache(self.function, f"parallel={parallel}")
-        except RuntimeError:  # Numba found no folder that it may write to
-            dispatcher._cache = _NoCache()
+        dispatcher._cache = kernel_cache(self.function, f"parallel={parallel}")
         return dispatcher
 
     def serial(self) -> Callable[..., None]:
@@ -271,7 +214,8 @@ def kernel(
 
     def declare(function: Callable[..., None]) -> Kernel:
         declared = Kernel(function, writes, flat, compiled, parallel, sums_only)
-        if declared.name in KERNELS:
+        other = KERNELS.get(declared.name)
+        if other is not None and other.function.__module__ != function.__module__:  # a reloaded module may declare anew
             raise ArgumentError(f"two kernels are called {declared.name!r}; names identify them in a recording")
         KERNELS[declared.name] = declared
         return declared
@@ -290,12 +234,24 @@ _thread_state = _ThreadState()
 _parallel_lock = threading.Lock()  # Numba's workqueue layer aborts the process when two threads enter it
 _import_pid = os.getpid()
 _max_threads: int = cast(Any, numba).config.NUMBA_NUM_THREADS
-_num_threads: ContextVar[int] = ContextVar("num_threads", default=_max_threads)
+
+
+class _ThreadCount:
+    """How many threads large kernels run on: one number for the process, as Numba's pool is one.
+
+    A context variable would be forgotten between the cells of some notebooks, and not be seen by other Python threads.
+    """
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+
+_num_threads = _ThreadCount(_max_threads)
 
 
 def get_num_threads() -> int:
     """How many threads a large kernel runs on."""
-    return _num_threads.get()
+    return _num_threads.value
 
 
 def set_num_threads(threads: int) -> None:
@@ -308,7 +264,7 @@ def set_num_threads(threads: int) -> None:
             f"set_num_threads: got {threads}, expected 1 to {_max_threads}; to allow more, set the environment "
             "variable NUMBA_NUM_THREADS before Python starts"
         )
-    _num_threads.set(threads)
+    _num_threads.value = threads
 
 
 def is_array(value: object) -> TypeGuard[Array]:
@@ -335,7 +291,7 @@ def launch(kernel: Kernel | np.ufunc, *args: Any, work: int = 0) -> None:
     if (
         kernel.parallel
         and work >= _PARALLEL_FROM
-        and (threads := _num_threads.get()) > 1
+        and (threads := _num_threads.value) > 1
         and os.getpid() == _import_pid
     ):
         with _parallel_lock:
