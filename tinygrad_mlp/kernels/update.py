@@ -1,9 +1,13 @@
-"""Optimizer steps over a flat run of parameters, one pass each.
+"""Optimizer steps over a flat run of parameters, one pass each; the moving average of weights; gradient clipping.
 
-A run is a stretch of the optimizer's flat buffers: `weight`, `grad` and the optimizer's state, all 1-d and of one length.
-`lr` (one element) and `steps` (int64, one count for each parameter in the run, all equal) are arrays, so that a recorded
-step follows a schedule; a kernel increments the counts itself. Every kernel returns without writing while the status
-word is set. `decay` and `l2` add λ·w to the gradient, `l1` adds λ·sign(w).
+A run is a stretch of the optimizer's flat buffers: `weight`, `grad` and the optimizer's state, all 1-d and of one
+length. Whatever may change from step to step stands in arrays, so that a recorded step follows every schedule:
+
+- `options`, float64: the learning rate, `decay` (λ of all terms λ·w that are added to the gradient), `l1` (λ of
+  λ·sign(w)), then the optimizer's own numbers in the order that its kernel states;
+- `steps`, int64: how many steps each parameter of the run has made, all equal; a kernel counts on by itself.
+
+Every step returns without writing while the status word is set: after a NaN nothing is updated.
 """
 
 from __future__ import annotations
@@ -11,14 +15,16 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tinygrad_mlp.kernels.launch import Array, device, kernel, summing_device
+from tinygrad_mlp.kernels.launch import Array, device, kernel, select, summing_device
 
 __all__ = [
+    "OWN",
     "adadelta_step",
     "adagrad_step",
     "adam_step",
     "average_step",
     "clip_scale",
+    "largest",
     "rmsprop_step",
     "sgd_averaged_step",
     "sgd_momentum_step",
@@ -26,12 +32,16 @@ __all__ = [
     "square_sum",
 ]
 
+LR, DECAY, L1 = 0, 1, 2  # places in `options`
+OWN = 3  # place of the first of the optimizer's own numbers
+
+_BLOCK = 256  # gradients whose squares are added up in one loop
+
 
 @device
 def penalised(grad: Any, weight: Any, decay: Any, l1: Any) -> Any:
     """The gradient with its penalties: grad + decay·w + l1·sign(w), with sign(0) = 0."""
-    sign = (weight > 0) * l1 - (weight < 0) * l1
-    return grad + decay * weight + sign
+    return grad + decay * weight + select(weight == 0, weight, math.copysign(l1, weight))
 
 
 @device
@@ -42,102 +52,77 @@ def count_step(steps: Array) -> None:
 
 
 @kernel(writes=("weight", "steps"))
-def sgd_step(weight: Array, grad: Array, lr: Array, steps: Array, decay: float, l1: float, status: Array) -> None:
+def sgd_step(weight: Array, grad: Array, options: Array, steps: Array, status: Array) -> None:
     """w ← w − lr·g."""
     if status[0] != 0:
         return
     number = weight.dtype.type
-    rate, decay_, l1_ = number(lr[0]), number(decay), number(l1)
+    rate, decay, l1 = number(options[LR]), number(options[DECAY]), number(options[L1])
     for i in range(weight.size):
-        weight[i] -= rate * penalised(grad[i], weight[i], decay_, l1_)
+        weight[i] -= rate * penalised(grad[i], weight[i], decay, l1)
     count_step(steps)
 
 
 @kernel(writes=("weight", "velocity", "steps"))
-def sgd_momentum_step(
-    weight: Array,
-    grad: Array,
-    velocity: Array,
-    lr: Array,
-    steps: Array,
-    momentum: float,
-    dampening: float,
-    nesterov: bool,
-    decay: float,
-    l1: float,
-    status: Array,
-) -> None:
-    """PyTorch's momentum: v ← μ·v + (1 − dampening)·g (v = g in the first step); w ← w − lr·v, Nesterov: g + μ·v."""
+def sgd_momentum_step(weight: Array, grad: Array, velocity: Array, options: Array, steps: Array, status: Array) -> None:
+    """PyTorch's momentum: v ← μ·v + (1 − dampening)·g (v = g in the first step); w ← w − lr·v, Nesterov: g + μ·v.
+
+    Own options: μ, dampening, Nesterov or not (1, 0).
+    """
     if status[0] != 0:
         return
     number = weight.dtype.type
-    rate, decay_, l1_, mu = number(lr[0]), number(decay), number(l1), number(momentum)
-    keep = number(0) if steps[0] == 0 else mu
-    gain = number(1) if steps[0] == 0 else number(1 - dampening)
-    ahead = mu if nesterov else number(1)  # the update is ahead·v, plus g for Nesterov
+    rate, decay, l1 = number(options[LR]), number(options[DECAY]), number(options[L1])
+    momentum, nesterov = number(options[OWN]), options[OWN + 2] != 0
+    keep = number(0) if steps[0] == 0 else momentum
+    gain = number(1) if steps[0] == 0 else number(1 - options[OWN + 1])
+    ahead = momentum if nesterov else number(1)  # the update is ahead·v + also·g
     also = number(1) if nesterov else number(0)
     for i in range(weight.size):
-        g = penalised(grad[i], weight[i], decay_, l1_)
+        g = penalised(grad[i], weight[i], decay, l1)
         velocity[i] = keep * velocity[i] + gain * g
         weight[i] -= rate * (ahead * velocity[i] + also * g)
     count_step(steps)
 
 
 @kernel(writes=("weight", "velocity", "steps"))
-def sgd_averaged_step(
-    weight: Array,
-    grad: Array,
-    velocity: Array,
-    lr: Array,
-    steps: Array,
-    momentum: float,
-    decay: float,
-    l1: float,
-    status: Array,
-) -> None:
-    """Averaged momentum: Δ ← γ·Δ + (1 − γ)·lr·g, also in the first step; w ← w − Δ."""
+def sgd_averaged_step(weight: Array, grad: Array, velocity: Array, options: Array, steps: Array, status: Array) -> None:
+    """Averaged momentum: Δ ← γ·Δ + (1 − γ)·lr·g, also in the first step; w ← w − Δ. Own option: γ."""
     if status[0] != 0:
         return
     number = weight.dtype.type
-    rate, decay_, l1_ = number((1 - momentum) * lr[0]), number(decay), number(l1)
-    gamma = number(momentum)
+    decay, l1, gamma = number(options[DECAY]), number(options[L1]), number(options[OWN])
+    rate = number((1 - options[OWN]) * options[LR])
     for i in range(weight.size):
-        velocity[i] = gamma * velocity[i] + rate * penalised(grad[i], weight[i], decay_, l1_)
+        velocity[i] = gamma * velocity[i] + rate * penalised(grad[i], weight[i], decay, l1)
         weight[i] -= velocity[i]
     count_step(steps)
 
 
 @kernel(writes=("weight", "mean", "square", "steps"))
 def adam_step(
-    weight: Array,
-    grad: Array,
-    mean: Array,
-    square: Array,
-    lr: Array,
-    steps: Array,
-    beta1: float,
-    beta2: float,
-    eps: float,
-    shrink: float,
-    decay: float,
-    l1: float,
-    status: Array,
+    weight: Array, grad: Array, mean: Array, square: Array, options: Array, steps: Array, status: Array
 ) -> None:
-    """Adam (Kingma & Ba 2015, algorithm 1); `shrink` is AdamW's decoupled decay, w ← w − lr·shrink·w before the step."""
+    """Adam (Kingma & Ba 2015, algorithm 1), with AdamW's w ← w − lr·shrink·w before the step.
+
+    Own options: β₁, β₂, ε, shrink.
+    """
     if status[0] != 0:
         return
     number = weight.dtype.type
+    decay, l1 = number(options[DECAY]), number(options[L1])
+    beta1, beta2 = options[OWN], options[OWN + 1]
     step = steps[0] + 1
-    rate = number(lr[0] / (1 - beta1**step))
+    rate = number(options[LR] / (1 - beta1**step))
     root = number(1 / math.sqrt(1 - beta2**step))
-    kept = number(1 - lr[0] * shrink)
-    b1, b2, one_b1, one_b2 = number(beta1), number(beta2), number(1 - beta1), number(1 - beta2)
-    eps_, decay_, l1_ = number(eps), number(decay), number(l1)
+    kept = number(1 - options[LR] * options[OWN + 3])
+    eps = number(options[OWN + 2])
+    b1, b2, new1, new2 = number(beta1), number(beta2), number(1 - beta1), number(1 - beta2)
     for i in range(weight.size):
-        g = penalised(grad[i], weight[i], decay_, l1_)
-        mean[i] = b1 * mean[i] + one_b1 * g
-        square[i] = b2 * square[i] + one_b2 * g * g
-        weight[i] = kept * weight[i] - rate * mean[i] / (math.sqrt(square[i]) * root + eps_)
+        g = penalised(grad[i], weight[i], decay, l1)
+        mean[i] = b1 * mean[i] + new1 * g
+        square[i] = b2 * square[i] + new2 * g * g
+        weight[i] = kept * weight[i] - rate * mean[i] / (math.sqrt(square[i]) * root + eps)
     count_step(steps)
 
 
@@ -148,116 +133,119 @@ def rmsprop_step(
     square: Array,
     mean: Array,
     velocity: Array,
-    lr: Array,
+    options: Array,
     steps: Array,
-    alpha: float,
-    eps: float,
-    momentum: float,
-    centered: bool,
-    decay: float,
-    l1: float,
     status: Array,
 ) -> None:
-    """RMSprop (Hinton 2012, lecture 6e; centered: Graves 2013, eq. 38 to 41), in PyTorch's form."""
+    """RMSprop (Hinton 2012, lecture 6e; centered: Graves 2013, eq. 38 to 41), in PyTorch's form.
+
+    Own options: α, ε, momentum, centered or not (1, 0). `mean` is touched only if centered, `velocity` only with
+    momentum.
+    """
     if status[0] != 0:
         return
     number = weight.dtype.type
-    rate, decay_, l1_, mu = number(lr[0]), number(decay), number(l1), number(momentum)
-    a, one_a, eps_ = number(alpha), number(1 - alpha), number(eps)
-    subtract = number(1) if centered else number(0)
+    zero = number(0)
+    rate, decay, l1 = number(options[LR]), number(options[DECAY]), number(options[L1])
+    alpha, new = number(options[OWN]), number(1 - options[OWN])
+    eps, momentum = number(options[OWN + 1]), number(options[OWN + 2])
+    centered, moving = options[OWN + 3] != 0, options[OWN + 2] != 0
     for i in range(weight.size):
-        g = penalised(grad[i], weight[i], decay_, l1_)
-        square[i] = a * square[i] + one_a * g * g
-        mean[i] = a * mean[i] + one_a * g
-        variance = square[i] - subtract * mean[i] * mean[i]
-        velocity[i] = mu * velocity[i] + g / (math.sqrt(max(variance, number(0))) + eps_)
-        weight[i] -= rate * velocity[i]
+        g = penalised(grad[i], weight[i], decay, l1)
+        square[i] = alpha * square[i] + new * g * g
+        variance = square[i]
+        if centered:
+            mean[i] = alpha * mean[i] + new * g
+            variance -= mean[i] * mean[i]
+            variance = select(variance < zero, zero, variance)  # it may be rounded below 0
+        change = g / (math.sqrt(variance) + eps)
+        if moving:
+            change += momentum * velocity[i]
+            velocity[i] = change
+        weight[i] -= rate * change
     count_step(steps)
 
 
 @kernel(writes=("weight", "total", "steps"))
-def adagrad_step(
-    weight: Array,
-    grad: Array,
-    total: Array,
-    lr: Array,
-    steps: Array,
-    lr_decay: float,
-    eps: float,
-    decay: float,
-    l1: float,
-    status: Array,
-) -> None:
-    """Adagrad (Duchi, Hazan & Singer 2011): s ← s + g²; w ← w − lr/(1 + t·lr_decay)·g/(√s + ε)."""
+def adagrad_step(weight: Array, grad: Array, total: Array, options: Array, steps: Array, status: Array) -> None:
+    """Adagrad (Duchi, Hazan & Singer 2011): s ← s + g²; w ← w − lr/(1 + t·lr_decay)·g/(√s + ε).
+
+    Own options: lr_decay, ε, the value that s starts from.
+    """
     if status[0] != 0:
         return
     number = weight.dtype.type
-    rate, decay_, l1_, eps_ = number(lr[0] / (1 + steps[0] * lr_decay)), number(decay), number(l1), number(eps)
+    decay, l1, eps = number(options[DECAY]), number(options[L1]), number(options[OWN + 1])
+    rate = number(options[LR] / (1 + steps[0] * options[OWN]))
+    if steps[0] == 0:
+        for i in range(total.size):
+            total[i] = number(options[OWN + 2])
     for i in range(weight.size):
-        g = penalised(grad[i], weight[i], decay_, l1_)
+        g = penalised(grad[i], weight[i], decay, l1)
         total[i] += g * g
-        weight[i] -= rate * g / (math.sqrt(total[i]) + eps_)
+        weight[i] -= rate * g / (math.sqrt(total[i]) + eps)
     count_step(steps)
 
 
 @kernel(writes=("weight", "square", "delta", "steps"))
 def adadelta_step(
-    weight: Array,
-    grad: Array,
-    square: Array,
-    delta: Array,
-    lr: Array,
-    steps: Array,
-    rho: float,
-    eps: float,
-    decay: float,
-    l1: float,
-    status: Array,
+    weight: Array, grad: Array, square: Array, delta: Array, options: Array, steps: Array, status: Array
 ) -> None:
-    """Adadelta (Zeiler 2012, algorithm 1), scaled by lr as in PyTorch."""
+    """Adadelta (Zeiler 2012, algorithm 1), scaled by lr as in PyTorch. Own options: ρ, ε."""
     if status[0] != 0:
         return
     number = weight.dtype.type
-    rate, decay_, l1_ = number(lr[0]), number(decay), number(l1)
-    r, one_r, eps_ = number(rho), number(1 - rho), number(eps)
+    rate, decay, l1 = number(options[LR]), number(options[DECAY]), number(options[L1])
+    rho, new, eps = number(options[OWN]), number(1 - options[OWN]), number(options[OWN + 1])
     for i in range(weight.size):
-        g = penalised(grad[i], weight[i], decay_, l1_)
-        square[i] = r * square[i] + one_r * g * g
-        change = math.sqrt(delta[i] + eps_) / math.sqrt(square[i] + eps_) * g
-        delta[i] = r * delta[i] + one_r * change * change
+        g = penalised(grad[i], weight[i], decay, l1)
+        square[i] = rho * square[i] + new * g * g
+        change = math.sqrt(delta[i] + eps) / math.sqrt(square[i] + eps) * g
+        delta[i] = rho * delta[i] + new * change * change
         weight[i] -= rate * change
     count_step(steps)
 
 
 @kernel(writes=("average",))
-def average_step(average: Array, weight: Array, decay: Array) -> None:
-    """Exponential moving average: a ← decay·a + (1 − decay)·w, the decay in an array of one."""
+def average_step(average: Array, weight: Array, updates: Array, decay: float) -> None:
+    """Moving average a ← d·a + (1 − d)·w in update number t = `updates[0]`, with d = min(decay, (1 + t)/(10 + t))."""
     number = average.dtype.type
-    keep, take = number(decay[0]), number(1 - decay[0])
+    d = min(decay, (1 + updates[0]) / (10 + updates[0]))
+    keep, take = number(d), number(1 - d)
     for i in range(average.size):
         average[i] = keep * average[i] + take * weight[i]
 
 
 @summing_device
-def _block_square_sum(values: Array, start: int, stop: int) -> float:
-    total = values.dtype.type(0)
-    for i in range(start, stop):
-        total += values[i] * values[i]
+def _square_sum(values: Array) -> float:
+    total = 0.0
+    for i in range(values.size):
+        wide = float(values[i])
+        total += wide * wide
     return total
 
 
 @kernel(writes=("total",))
 def square_sum(values: Array, total: Array) -> None:
-    """Add Σ v² to a float64 array of one, block by block (a block's sum in the dtype of the values)."""
-    for start in range(0, values.size, 256):
-        total[0] += _block_square_sum(values, start, min(start + 256, values.size))
+    """Add Σ v² to a float64 array of one, in float64: float32 squares overflow from 2e19 on."""
+    for start in range(0, values.size, _BLOCK):
+        total[0] += _square_sum(values[start : start + _BLOCK])
+
+
+@kernel(writes=("total",))
+def largest(values: Array, total: Array) -> None:
+    """Raise a float64 array of one to max |v|; a NaN makes it NaN for good."""
+    for i in range(values.size):
+        size = float(abs(values[i]))
+        if not size <= total[0]:
+            total[0] = total[0] if math.isnan(total[0]) else size
 
 
 @kernel(writes=("values",))
-def clip_scale(values: Array, square_total: Array, max_norm: float) -> None:
-    """Scale by max_norm / (norm + 1e-6) where that is below 1; the norm is the root of `square_total`."""
-    scale = max_norm / (math.sqrt(square_total[0]) + 1e-6)
-    if scale < 1:
+def clip_scale(values: Array, norm: Array, max_norm: float) -> None:
+    """Scale by max_norm / (norm + 1e-6) where that is below 1; where the norm is NaN or infinite, not at all."""
+    scale = max_norm / (norm[0] + 1e-6)
+    if scale < 1 and norm[0] < math.inf:
         factor = values.dtype.type(scale)
         for i in range(values.size):
             values[i] *= factor

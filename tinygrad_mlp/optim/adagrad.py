@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from tinygrad_mlp.kernels.launch import launch
 from tinygrad_mlp.kernels.update import adadelta_step, adagrad_step
-from tinygrad_mlp.optim.optimizer import Optimizer, Parameters, Run, check_range
+from tinygrad_mlp.optim.checks import check_range
+from tinygrad_mlp.optim.groups import Parameters
+from tinygrad_mlp.optim.optimizer import Optimizer
+from tinygrad_mlp.optim.run import Run
 
 __all__ = ["Adadelta", "Adagrad"]
 
 
 class Adagrad(Optimizer):
-    """Adagrad (Duchi, Hazan & Singer 2011): s ← s + g²; w ← w − lr/(1 + t·lr_decay) · g/(√s + eps)."""
+    """Adagrad (Duchi, Hazan & Singer 2011): s ← s + g²; w ← w − lr/(1 + t·lr_decay) · g/(√s + eps), t from 0.
+
+    s starts from `initial_accumulator_value`. Raises `ArgumentError` for an option below 0.
+    """
 
     state_names: ClassVar[tuple[str, ...]] = ("sum",)
 
@@ -22,37 +29,47 @@ class Adagrad(Optimizer):
         lr: float = 1e-2,
         lr_decay: float = 0.0,
         weight_decay: float = 0.0,
+        initial_accumulator_value: float = 0.0,
         eps: float = 1e-10,
         *,
         l1: float = 0.0,
         l2: float = 0.0,
     ) -> None:
         super().__init__(
-            params, {"lr": lr, "lr_decay": lr_decay, "weight_decay": weight_decay, "eps": eps, "l1": l1, "l2": l2}
+            params,
+            {
+                "lr": lr,
+                "lr_decay": lr_decay,
+                "weight_decay": weight_decay,
+                "initial_accumulator_value": initial_accumulator_value,
+                "eps": eps,
+                "l1": l1,
+                "l2": l2,
+            },
         )
 
-    def check_group(self, group: dict[str, Any]) -> None:
+    def check_group(self, group: Mapping[str, Any]) -> None:
+        """Raise `ArgumentError` for an option out of range."""
         super().check_group(group)
-        check_range("Adagrad", "lr_decay", group["lr_decay"])
-        check_range("Adagrad", "eps", group["eps"])
+        for name in ("lr_decay", "initial_accumulator_value", "eps"):
+            check_range("Adagrad", name, group[name])
 
-    def update(self, run: Run, group: dict[str, Any]) -> None:
-        launch(
-            adagrad_step,
-            run.weight,
-            run.grad,
-            run.state["sum"],
-            run.lr,
-            run.steps,
-            float(group["lr_decay"]),
-            float(group["eps"]),
-            run.decay,
-            run.l1,
-        )
+    def numbers(self, group: Mapping[str, Any]) -> tuple[float, ...]:
+        """lr_decay, eps, the value that s starts from."""
+        return group["lr_decay"], group["eps"], group["initial_accumulator_value"]
+
+    def update(self, run: Run, group: Mapping[str, Any]) -> None:
+        """One pass over weights, gradients and sums."""
+        launch(adagrad_step, run.weight, run.grad, *run.state, run.options, run.steps)
 
 
 class Adadelta(Optimizer):
-    """Adadelta (Zeiler 2012, algorithm 1): steps in the units of the weights, from running means of g² and Δw²."""
+    """Adadelta (Zeiler 2012, algorithm 1): steps in the units of the weights, from running means of g² and Δw².
+
+    s ← ρs + (1−ρ)g²; Δ ← √(d + eps)/√(s + eps)·g; d ← ρd + (1−ρ)Δ²; w ← w − lr·Δ.
+
+    Raises `ArgumentError` for an option out of range: rho in [0, 1), the others at least 0.
+    """
 
     state_names: ClassVar[tuple[str, ...]] = ("square_avg", "acc_delta")
 
@@ -69,22 +86,16 @@ class Adadelta(Optimizer):
     ) -> None:
         super().__init__(params, {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay, "l1": l1, "l2": l2})
 
-    def check_group(self, group: dict[str, Any]) -> None:
+    def check_group(self, group: Mapping[str, Any]) -> None:
+        """Raise `ArgumentError` for an option out of range."""
         super().check_group(group)
         check_range("Adadelta", "rho", group["rho"], 0.0, 1.0)
         check_range("Adadelta", "eps", group["eps"])
 
-    def update(self, run: Run, group: dict[str, Any]) -> None:
-        launch(
-            adadelta_step,
-            run.weight,
-            run.grad,
-            run.state["square_avg"],
-            run.state["acc_delta"],
-            run.lr,
-            run.steps,
-            float(group["rho"]),
-            float(group["eps"]),
-            run.decay,
-            run.l1,
-        )
+    def numbers(self, group: Mapping[str, Any]) -> tuple[float, ...]:
+        """ρ, eps."""
+        return group["rho"], group["eps"]
+
+    def update(self, run: Run, group: Mapping[str, Any]) -> None:
+        """One pass over weights, gradients and both means."""
+        launch(adadelta_step, run.weight, run.grad, *run.state, run.options, run.steps)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from tinygrad_mlp.errors import ArgumentError
 from tinygrad_mlp.kernels.launch import launch
 from tinygrad_mlp.kernels.update import adam_step
-from tinygrad_mlp.optim.optimizer import Optimizer, Parameters, Run, check_range
+from tinygrad_mlp.optim.checks import check_range
+from tinygrad_mlp.optim.groups import Parameters
+from tinygrad_mlp.optim.optimizer import Optimizer
+from tinygrad_mlp.optim.run import Run
 
 __all__ = ["Adam", "AdamW"]
 
@@ -15,6 +20,8 @@ class Adam(Optimizer):
     """Adam (Kingma & Ba 2015, algorithm 1): steps of about lr, scaled by running moments of the gradient.
 
     m ← β₁m + (1−β₁)g; v ← β₂v + (1−β₂)g²; w ← w − lr·m̂/(√v̂ + eps), with m̂ = m/(1−β₁ᵗ), v̂ = v/(1−β₂ᵗ).
+
+    Raises `ArgumentError` for an option out of range: betas are two numbers in [0, 1), the others at least 0.
     """
 
     state_names: ClassVar[tuple[str, ...]] = ("exp_avg", "exp_avg_sq")
@@ -31,39 +38,35 @@ class Adam(Optimizer):
         l2: float = 0.0,
     ) -> None:
         super().__init__(
-            params, {"lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay, "l1": l1, "l2": l2}
+            params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "l1": l1, "l2": l2}
         )
 
-    def check_group(self, group: dict[str, Any]) -> None:
+    def check_group(self, group: Mapping[str, Any]) -> None:
+        """Raise `ArgumentError` for an option out of range."""
         super().check_group(group)
-        check_range(type(self).__name__, "eps", group["eps"])
-        for index, beta in enumerate(group["betas"]):
-            check_range(type(self).__name__, f"betas[{index}]", beta, 0.0, 1.0)
+        name = type(self).__name__
+        check_range(name, "eps", group["eps"])
+        betas: Any = group["betas"]
+        if type(betas) not in (tuple, list) or len(betas) != 2:
+            raise ArgumentError(f"{name}: betas={betas!r}, expected two numbers")
+        check_range(name, "betas[0]", betas[0], 0.0, 1.0)
+        check_range(name, "betas[1]", betas[1], 0.0, 1.0)
 
-    def update(self, run: Run, group: dict[str, Any]) -> None:
+    def numbers(self, group: Mapping[str, Any]) -> tuple[float, ...]:
+        """β₁, β₂, eps, and no decay beside the gradient's."""
         beta1, beta2 = group["betas"]
-        shrink = float(group["weight_decay"]) if self.decoupled_decay else 0.0
-        launch(
-            adam_step,
-            run.weight,
-            run.grad,
-            run.state["exp_avg"],
-            run.state["exp_avg_sq"],
-            run.lr,
-            run.steps,
-            float(beta1),
-            float(beta2),
-            float(group["eps"]),
-            shrink,
-            run.decay,
-            run.l1,
-        )
+        return beta1, beta2, group["eps"], 0.0
+
+    def update(self, run: Run, group: Mapping[str, Any]) -> None:
+        """One pass over weights, gradients and both moments."""
+        launch(adam_step, run.weight, run.grad, *run.state, run.options, run.steps)
 
 
 class AdamW(Adam):
-    """Adam with decoupled weight decay (Loshchilov & Hutter 2019): w ← w − lr·weight_decay·w before each step."""
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019): w ← w − lr·weight_decay·w before each step.
 
-    decoupled_decay: ClassVar[bool] = True
+    `l2` is added to the gradient as in every optimizer; `weight_decay` is not.
+    """
 
     def __init__(
         self,
@@ -77,3 +80,12 @@ class AdamW(Adam):
         l2: float = 0.0,
     ) -> None:
         super().__init__(params, lr, betas, eps, weight_decay, l1=l1, l2=l2)
+
+    def added_decay(self, group: Mapping[str, Any]) -> float:
+        """None: the decay acts on the weights themselves."""
+        return 0.0
+
+    def numbers(self, group: Mapping[str, Any]) -> tuple[float, ...]:
+        """β₁, β₂, eps, weight_decay."""
+        beta1, beta2 = group["betas"]
+        return beta1, beta2, group["eps"], group["weight_decay"]

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from tinygrad_mlp.errors import CheckpointError
+from tinygrad_mlp.errors import CheckpointError, DtypeError
 from tinygrad_mlp.kernels.copy import copy, flat_view, memory_order
 from tinygrad_mlp.kernels.launch import Array, launch
 from tinygrad_mlp.kernels.update import average_step
-from tinygrad_mlp.nn import Module
-from tinygrad_mlp.optim.optimizer import check_range
+from tinygrad_mlp.nn.module import Module
+from tinygrad_mlp.optim.checks import check_range
 
 __all__ = ["ExponentialMovingAverage"]
 
@@ -21,8 +21,9 @@ __all__ = ["ExponentialMovingAverage"]
 class ExponentialMovingAverage:
     """A moving average of a module's weights: a ← d·a + (1 − d)·w, the weights to evaluate with.
 
-    In update t the decay d is min(decay, (1 + t)/(10 + t)), so that early weights are soon forgotten. Floating-point
-    buffers (running statistics) are averaged as well; integer ones are copied.
+    In update t = 1, 2, … the decay d is min(decay, (1 + t)/(10 + t)), so that early weights are soon forgotten.
+    Floating-point buffers (running statistics) are averaged as well; integer ones are copied. Raises `ArgumentError`
+    unless 0 <= decay < 1.
 
     >>> average = optim.ExponentialMovingAverage(net, decay=0.999)
     >>> average.update()              # after each optimizer.step()
@@ -31,27 +32,38 @@ class ExponentialMovingAverage:
     """
 
     def __init__(self, module: Module, decay: float = 0.999) -> None:
-        check_range("ExponentialMovingAverage", "decay", decay, 0.0, 1.0)
-        self.decay = decay
-        self.updates = 0
+        self.decay = check_range("ExponentialMovingAverage", "decay", decay, 0.0, 1.0)
         self._module = module
+        self._updates = np.zeros(1, np.int64)
         self._average = {name: tensor.array.copy(order="K") for name, tensor in module.state_dict().items()}
 
+    @property
+    def updates(self) -> int:
+        """How many updates were made."""
+        return int(self._updates[0])
+
     def update(self) -> None:
-        """Take one step towards the module's present weights."""
-        self.updates += 1
-        decay = np.array([min(self.decay, (1 + self.updates) / (10 + self.updates))])
+        """Take one step towards the module's present weights. Raises `DtypeError` if they changed dtype since."""
+        launch(np.add, self._updates, 1, self._updates)
         for name, tensor in self._module.state_dict().items():
-            average = self._average[name]
-            if average.dtype.kind == "f":
-                order = memory_order(average)
-                launch(average_step, flat_view(average, order), flat_view(tensor.array, order), decay)
-            else:
-                launch(copy, tensor.array, average)
+            average, weight = self._average[name], tensor.array
+            if average.dtype != weight.dtype:
+                raise DtypeError(
+                    f"ExponentialMovingAverage: {name} was {average.dtype} and is now {weight.dtype}; make the average "
+                    "after changing the net"
+                )
+            if average.dtype.kind != "f":
+                launch(copy, weight, average)
+                continue
+            order = memory_order(average)
+            if not weight.transpose(order).flags.c_contiguous:  # it lies in memory as its average no longer does
+                weight = np.empty_like(average)
+                launch(copy, tensor.array, weight)
+            launch(average_step, flat_view(average, order), flat_view(weight, order), self._updates, self.decay)
 
     @contextmanager
-    def applied(self) -> Iterator[None]:
-        """Give the module the averaged weights, and its own back on leaving."""
+    def applied(self) -> Generator[None]:
+        """Give the module the averaged weights, and its own back on leaving, also by an exception."""
         own = {name: tensor.array.copy(order="K") for name, tensor in self._module.state_dict().items()}
         self._module.load_state_dict(self._average)
         try:
@@ -60,14 +72,25 @@ class ExponentialMovingAverage:
             self._module.load_state_dict(own)
 
     def state_dict(self) -> dict[str, Any]:
-        """The averages by name, and the number of updates."""
+        """The number of updates, and copies of the averages by name."""
         return {"updates": self.updates, "average": {name: value.copy() for name, value in self._average.items()}}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Take over what `state_dict()` gave; raises `CheckpointError` for another net's."""
-        average: Mapping[str, Array] = state_dict["average"]
-        if {n: a.shape for n, a in average.items()} != {n: a.shape for n, a in self._average.items()}:
-            raise CheckpointError("ExponentialMovingAverage: the saved averages do not fit this module")
-        self.updates = int(state_dict["updates"])
-        for name, value in average.items():
+        """Take over what `state_dict()` gave. Raises `CheckpointError`, with nothing changed, for another net's."""
+        if set(state_dict) != {"updates", "average"}:
+            raise CheckpointError(
+                f"ExponentialMovingAverage: a state has 'updates' and 'average', this one {sorted(state_dict)}"
+            )
+        saved: dict[str, Array] = {name: np.asarray(value) for name, value in state_dict["average"].items()}
+        misfits = [
+            name
+            for name in sorted({*saved, *self._average})
+            if name not in saved or name not in self._average or saved[name].shape != self._average[name].shape
+        ]
+        if misfits:
+            raise CheckpointError(
+                f"ExponentialMovingAverage: missing, unexpected or of another shape than this module's: {misfits}"
+            )
+        self._updates[0] = int(state_dict["updates"])
+        for name, value in saved.items():
             self._average[name][...] = value

@@ -2,57 +2,77 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
 
+from tinygrad_mlp.autodiff.mode import no_grad
 from tinygrad_mlp.autodiff.tensor import Tensor, wrap
 from tinygrad_mlp.errors import ArgumentError, NonFiniteError
-from tinygrad_mlp.kernels.copy import flat_view
+from tinygrad_mlp.kernels.copy import converted, flat_view, is_dense
+from tinygrad_mlp.kernels.elementwise import fill
 from tinygrad_mlp.kernels.launch import launch
-from tinygrad_mlp.kernels.update import clip_scale, square_sum
+from tinygrad_mlp.kernels.update import clip_scale, largest, square_sum
+from tinygrad_mlp.optim.checks import check_range
 
 __all__ = ["clip_grad_norm_", "clip_grad_value_"]
 
 
-def clip_grad_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float, error_if_nonfinite: bool = False) -> Tensor:
-    """Scale all gradients together so that their common 2-norm is at most `max_norm`; returns the norm before.
+def clip_grad_norm_(
+    parameters: Tensor | Iterable[Tensor],
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+) -> Tensor:
+    """Scale all gradients together so that their common norm is at most `max_norm`; returns the norm before.
 
-    Gradients are multiplied in place by max_norm/(norm + 1e-6) where that is below 1 (Pascanu et al. 2013, algorithm 1).
+    Gradients are multiplied in place by max_norm/(norm + 1e-6) where that is below 1 (Pascanu et al. 2013, algorithm
+    1). The norm is taken over all their elements as over one vector: the 2-norm, or the largest absolute value for
+    `norm_type=math.inf`. Where it is NaN or infinite, the gradients stay as they are, and `optimizer.step()` raises.
 
     Raises
     ------
     ArgumentError
-        A negative `max_norm`.
+        A negative `max_norm`, or another `norm_type`.
     NonFiniteError
-        The norm is NaN or infinite and `error_if_nonfinite` is set (`optimizer.step()` raises in any case).
+        The norm is NaN or infinite and `error_if_nonfinite` is set.
     """
-    if not max_norm >= 0:
-        raise ArgumentError(f"clip_grad_norm_: max_norm={max_norm!r}, expected at least 0")
+    check_range("clip_grad_norm_", "max_norm", max_norm, closed=True)
+    if norm_type not in (2, math.inf):
+        raise ArgumentError(f"clip_grad_norm_: norm_type={norm_type!r}, expected 2 or math.inf")
     gradients = _gradients(parameters)
-    total = np.zeros(1)
-    launch(np.multiply, total, 0.0, total)
+    norm = np.empty(1)  # (1,) float64
+    launch(fill, norm, 0.0)
     for gradient in gradients:
-        launch(square_sum, flat_view(gradient.array), total)
-    norm = np.empty(1)
-    launch(np.sqrt, total, norm)
-    if error_if_nonfinite and not np.isfinite(norm).all():
-        raise NonFiniteError(f"clip_grad_norm_: the norm of the gradients is {norm.item()}")
+        launch(square_sum if norm_type == 2 else largest, flat_view(gradient.array), norm)
+    if norm_type == 2:
+        launch(np.sqrt, norm, norm)
+    if error_if_nonfinite and not np.isfinite(norm[0]):
+        raise NonFiniteError(f"clip_grad_norm_: the norm of the gradients is {norm[0]}; no gradient was changed")
     for gradient in gradients:
-        launch(clip_scale, flat_view(gradient.array), total, float(max_norm))
+        launch(clip_scale, flat_view(gradient.array), norm, float(max_norm))
         gradient.counter[0] += 1
-    dtype = gradients[0].dtype if gradients else np.dtype(np.float32)
-    return wrap(norm.reshape(()).astype(dtype))
+    dtype = np.result_type(*[gradient.dtype for gradient in gradients]) if gradients else np.dtype(np.float32)
+    return wrap(converted(norm.reshape(()), dtype))
 
 
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
-    """Limit each element of each gradient to −clip_value…clip_value, in place."""
-    if not clip_value >= 0:
-        raise ArgumentError(f"clip_grad_value_: clip_value={clip_value!r}, expected at least 0")
-    for gradient in _gradients(parameters):
-        gradient.clamp_(-clip_value, clip_value)
+    """Limit each element of each gradient to −clip_value…clip_value, in place.
+
+    Raises `ArgumentError` for a negative `clip_value`.
+    """
+    check_range("clip_grad_value_", "clip_value", clip_value, closed=True)
+    with no_grad():
+        for gradient in _gradients(parameters):
+            gradient.clamp_(-float(clip_value), float(clip_value))
 
 
 def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
+    """The gradients that there are, each in dense memory that may be written."""
     members = [parameters] if isinstance(parameters, Tensor) else parameters
-    return [parameter.grad for parameter in members if parameter.grad is not None]
+    gradients = [parameter.grad for parameter in members if parameter.grad is not None]
+    for gradient in gradients:
+        if not (is_dense(gradient.array) and gradient.array.flags.writeable):
+            gradient.array = gradient.array.copy()
+    return gradients

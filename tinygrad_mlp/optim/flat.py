@@ -1,16 +1,18 @@
 """One flat buffer for many parameters, so that an optimizer step is one kernel and a checkpoint one array.
 
-A parameter keeps its logical shape: its `.array` becomes a view into the buffer, with the same order of memory as before
-(a weight stored (in, out) beneath a logical (out, in) stays so).
+A parameter keeps its logical shape: its `.array` becomes a view into the buffer, with the same order of memory as
+before (a weight stored (in, out) beneath a logical (out, in) stays so). Each begins on a cache line, with zeros in the
+gaps: a kernel whose arrays all begin on one takes less than half the time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from tinygrad_mlp.autodiff.tensor import Tensor
+from tinygrad_mlp.errors import DtypeError, ShapeError
 from tinygrad_mlp.kernels.copy import copy, memory_order
 from tinygrad_mlp.kernels.launch import Array, launch
 
@@ -20,49 +22,85 @@ _ALIGNMENT = 64  # bytes: one cache line, one AVX-512 vector
 
 
 def aligned_zeros(size: int, dtype: np.dtype[np.generic]) -> Array:
-    """A 1-d array of zeros that starts on a cache line."""
+    """A 1-d array of zeros that begins on a cache line."""
     room = np.zeros(size * dtype.itemsize + _ALIGNMENT, np.uint8)
     start = -room.ctypes.data % _ALIGNMENT
     return room[start : start + size * dtype.itemsize].view(dtype)
 
 
 class FlatBuffer:
-    """Parameters of one dtype laid end to end, and their gradients in a second buffer of the same layout."""
+    """Parameters of one dtype laid end to end, and their gradients in a second buffer of the same layout.
 
-    def __init__(self, parameters: Sequence[Tensor]) -> None:
+    `names` are theirs, for errors. Parameter i lies at `starts[i]` to `stops[i]`.
+    """
+
+    def __init__(self, parameters: Sequence[Tensor], names: Sequence[str]) -> None:
         self.parameters = list(parameters)
-        dtype = self.parameters[0].dtype
-        sizes = [parameter.numel() for parameter in self.parameters]
-        self.offsets = [0, *np.cumsum(sizes, dtype=int).tolist()]
-        self.values = aligned_zeros(self.offsets[-1], dtype)
-        self.grads = aligned_zeros(self.offsets[-1], dtype)
-        self.axes = [memory_order(parameter.array) for parameter in self.parameters]
-        self.value_views = list(self.views(self.values))
-        self.grad_views = list(self.views(self.grads))
-        self._pack()
+        self.names = list(names)
+        self.dtype = self.parameters[0].dtype
+        lanes = _ALIGNMENT // self.dtype.itemsize
+        self.starts: list[int] = []
+        self.stops: list[int] = []
+        end = 0
+        for parameter in self.parameters:
+            self.starts.append(end)
+            self.stops.append(end + parameter.numel())
+            end += -(-parameter.numel() // lanes) * lanes
+        self.size = end
+        self._axes = [memory_order(parameter.array) for parameter in self.parameters]
+        self._shapes = [parameter.shape for parameter in self.parameters]
+        self.values = self.zeros()
+        self.grads = self.zeros()
+        self.value_views = self.views(self.values)
+        self.grad_views = self.views(self.grads)
+        self.pack()
 
-    def _pack(self) -> None:
-        for parameter, view in zip(self.parameters, self.value_views, strict=True):
-            launch(copy, parameter.array, view)
-            parameter.array = view
+    def zeros(self) -> Array:
+        """A buffer of this layout."""
+        return aligned_zeros(self.size, self.dtype)
 
-    def repack(self) -> None:
-        """Take back parameters whose array was replaced since (`p.data = ...`, another optimizer)."""
-        for parameter, view in zip(self.parameters, self.value_views, strict=True):
+    def views(self, buffer: Array) -> list[Array]:
+        """Each parameter's part of a buffer of this layout, in its logical shape."""
+        views: list[Array] = []
+        for start, stop, shape, axes in zip(self.starts, self.stops, self._shapes, self._axes, strict=True):
+            stored = buffer[start:stop].reshape([shape[axis] for axis in axes])
+            views.append(stored.transpose([axes.index(axis) for axis in range(len(axes))]))
+        return views
+
+    def pack(self) -> None:
+        """Take in every parameter whose array is not the view of this buffer.
+
+        At first that is all of them; later those whose array was replaced (`p.data = ...`, another optimizer). Raises
+        `DtypeError` or `ShapeError` for one that changed its kind.
+        """
+        for place, (parameter, view) in enumerate(zip(self.parameters, self.value_views, strict=True)):
             if parameter.array is not view:
+                self._check_like(place, "it", parameter.array)
                 launch(copy, parameter.array, view)
                 parameter.array = view
 
-    def views(self, buffer: Array) -> Iterator[Array]:
-        """Each parameter's part of a buffer of this layout, in its logical shape."""
-        for position, (parameter, axes) in enumerate(zip(self.parameters, self.axes, strict=True)):
-            part = buffer[self.offsets[position] : self.offsets[position + 1]]
-            stored_shape = [parameter.shape[axis] for axis in axes]
-            yield part.reshape(stored_shape).transpose(np.argsort(axes))
-
     def gather_gradients(self) -> tuple[bool, ...]:
-        """Copy every `.grad` into the gradient buffer; say which parameters have one."""
-        for parameter, view in zip(self.parameters, self.grad_views, strict=True):
-            if parameter.grad is not None:
-                launch(copy, parameter.grad.array, view)
-        return tuple([parameter.grad is not None for parameter in self.parameters])
+        """Copy every `.grad` into the gradient buffer; say which parameters have one.
+
+        Raises `DtypeError` or `ShapeError` for a gradient that is not like its parameter.
+        """
+        present: list[bool] = []
+        for place, (parameter, view) in enumerate(zip(self.parameters, self.grad_views, strict=True)):
+            gradient = parameter.grad
+            present.append(gradient is not None)
+            if gradient is not None:
+                array = gradient.array
+                if array.shape != view.shape or array.dtype != view.dtype:
+                    self._check_like(place, "its gradient", array)
+                launch(copy, array, view)
+        return tuple(present)
+
+    def _check_like(self, place: int, what: str, array: Array) -> None:
+        message = (
+            f"optimizer: {self.names[place]} was given as {self._shapes[place]} {self.dtype}, now {what} is "
+            f"{array.shape} {array.dtype}; make the optimizer after changing the net (.double(), .float())"
+        )
+        if array.shape != self._shapes[place]:
+            raise ShapeError(message)
+        if array.dtype != self.dtype:
+            raise DtypeError(message)

@@ -1,44 +1,26 @@
-"""The base of all optimizers: parameter groups, flat buffers, and the loop; a subclass is its state and its kernel."""
+"""The base of all optimizers: parameter groups, the step, the state dict. A subclass is its options and its kernel."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, NoReturn, cast
 
 import numpy as np
 
 from tinygrad_mlp.autodiff.mode import enable_grad
 from tinygrad_mlp.autodiff.tensor import Tensor
-from tinygrad_mlp.errors import ArgumentError, CheckpointError, DtypeError, NonFiniteError
+from tinygrad_mlp.errors import ArgumentError, CheckpointError, NonFiniteError
 from tinygrad_mlp.kernels.elementwise import check_finite
-from tinygrad_mlp.kernels.launch import Array, launch
-from tinygrad_mlp.optim.flat import FlatBuffer, aligned_zeros
+from tinygrad_mlp.kernels.launch import launch
+from tinygrad_mlp.kernels.update import OWN
+from tinygrad_mlp.optim.checks import check_range
+from tinygrad_mlp.optim.groups import Member, Parameters, as_groups, members_of
+from tinygrad_mlp.optim.run import Block, Run
 
-__all__ = ["Optimizer", "Parameters", "Run", "check_range"]
+__all__ = ["Optimizer"]
 
-Parameters = Iterable[Tensor] | Iterable[tuple[str, Tensor]] | Iterable[dict[str, Any]]
-
-
-def check_range(optimizer: str, name: str, value: float, low: float = 0.0, high: float = float("inf")) -> None:
-    """Raise `ArgumentError` unless low <= value < high (NaN is outside)."""
-    if not low <= value < high:
-        expected = f"at least {low:g}" if high == float("inf") else f"in [{low:g}, {high:g})"
-        raise ArgumentError(f"{optimizer}: {name}={value!r}, expected a number {expected}")
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A stretch of the flat buffers that one kernel call updates: neighbours of one group that have a gradient."""
-
-    weight: Array
-    grad: Array
-    state: Mapping[str, Array]
-    lr: Array  # float64, one element
-    steps: Array  # int64, one element for each parameter, all equal
-    decay: float  # λ of every term λ·w that is added to the gradient
-    l1: float
-    members: tuple[int, ...]  # positions of its parameters
+_BY_SCHEDULES = {"initial_lr"}  # what schedules keep in a group beside the optimizer's own options
 
 
 class Optimizer:
@@ -47,193 +29,242 @@ class Optimizer:
     Parameters
     ----------
     params:
-        Parameters, pairs of name and parameter (names then stand in errors), or groups: dicts with "params" and the
-        options in which the group differs.
+        Parameters, pairs (name, parameter), whose names then stand in errors, or groups: dicts with "params" and the
+        options in which the group differs. The optimizer moves them into one flat buffer (see `flat.py`): a view of a
+        parameter's memory taken earlier no longer follows it.
     defaults:
         Options of groups that do not give their own. Every optimizer has `lr`, `weight_decay` (λ·w for all parameters
         of the group), and `l1`, `l2` (λ·sign(w) and λ·w for parameters with two or more dimensions).
 
+    Options may be changed between steps in `param_groups`, as in PyTorch.
+
     Raises
     ------
     ArgumentError
-        No parameters, one given twice, an option out of range or unknown.
+        No parameters, one given twice, two that share memory, an option out of range or unknown.
     DtypeError
         A parameter that is no floating-point Tensor.
+    GradientError
+        A parameter that is no leaf.
+
+    A new optimizer states what its kernel needs::
+
+        class SignSGD(Optimizer):                      # w ← w − lr·sign(g)
+            def __init__(self, params, lr=1e-3):
+                super().__init__(params, {"lr": lr, "weight_decay": 0.0, "l1": 0.0, "l2": 0.0})
+
+            def update(self, run, group):
+                launch(sign_step, run.weight, run.grad, *run.state, run.options, run.steps)
     """
 
     state_names: ClassVar[tuple[str, ...]] = ()
-    decoupled_decay: ClassVar[bool] = False  # AdamW: weight_decay acts on the weight, not on the gradient
+    """Names of the state, each like the parameters, 0 at first; `update` finds them in `run.state` in this order."""
 
     def __init__(self, params: Parameters, defaults: dict[str, Any]) -> None:
         self.defaults = defaults
         self.param_groups: list[dict[str, Any]] = []
-        self._names: list[str] = []
-        self._parameters: list[Tensor] = []
-        given = [params] if isinstance(params, Tensor) else list(params)
-        if not given:
-            raise ArgumentError(f"{self._name}: got no parameters; did you pass an exhausted generator?")
-        if isinstance(given[0], dict):
-            for group in given:
-                self._append_group(group)
-        else:
-            self._append_group({"params": given})
+        self._members: list[Member] = []
+        for group in as_groups(self._name, params):
+            self._append_group(group)
         self._build()
 
     @property
     def _name(self) -> str:
         return type(self).__name__
 
-    def check_group(self, group: dict[str, Any]) -> None:
-        """Raise `ArgumentError` for an option out of range; subclasses add theirs."""
+    def check_group(self, group: Mapping[str, Any]) -> None:
+        """Raise `ArgumentError` for an option out of range; a subclass checks its own as well."""
         for name in ("lr", "weight_decay", "l1", "l2"):
             check_range(self._name, name, group[name])
 
-    def update(self, run: Run, group: dict[str, Any]) -> None:
+    def added_decay(self, group: Mapping[str, Any]) -> float:
+        """λ of the term λ·w that `weight_decay` adds to the gradient."""
+        return group["weight_decay"]
+
+    def numbers(self, group: Mapping[str, Any]) -> tuple[float, ...]:
+        """The optimizer's own options, in the order in which its kernel reads them."""
+        return ()
+
+    def update(self, run: Run, group: Mapping[str, Any]) -> None:
         """Launch this optimizer's kernel on one run."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{self._name} has no update(self, run, group): launch its kernel there")
 
     def add_param_group(self, group: dict[str, Any]) -> None:
-        """Add parameters with options of their own; the state of the others is kept."""
+        """Add parameters with options of their own, as when layers are unfrozen; the others keep their state.
+
+        Raises as the constructor does, with nothing changed.
+        """
+        if not isinstance(cast(object, group), Mapping) or "params" not in group:
+            raise ArgumentError(f"{self._name}: a parameter group is a dict with 'params' and options, got {group!r}")
         kept = self.state_dict()["state"]
         self._append_group(group)
         self._build()
         self._load_state(kept)
 
     def _append_group(self, group: Mapping[str, Any]) -> None:
-        unknown = set(group) - set(self.defaults) - {"params"}
+        unknown = sorted(set(group) - set(self.defaults) - {"params"})
         if unknown:
-            raise ArgumentError(f"{self._name}: unknown options {sorted(unknown)}; known are {sorted(self.defaults)}")
+            raise ArgumentError(f"{self._name}: unknown options {unknown}; known are {sorted(self.defaults)}")
         complete = {**self.defaults, **group}
         self.check_group(complete)
-        members = [group["params"]] if isinstance(group["params"], Tensor) else list(group["params"])
-        if not members:
-            raise ArgumentError(f"{self._name}: a parameter group is empty")
-        complete["params"] = []
-        for member in members:
-            name, parameter = member if isinstance(member, tuple) else (f"parameter {len(self._parameters)}", member)
-            if not isinstance(parameter, Tensor) or parameter.dtype.kind != "f":
-                kind = getattr(parameter, "dtype", type(parameter).__name__)
-                raise DtypeError(f"{self._name}: {name} is {kind}, expected a floating-point Tensor")
-            if any(parameter is known for known in self._parameters):
-                raise ArgumentError(f"{self._name}: {name} (shape {parameter.shape}) was given twice")
-            self._parameters.append(parameter)
-            self._names.append(name)
-            complete["params"].append(parameter)
+        members = members_of(self._name, group["params"], len(self.param_groups), self._members)
+        complete["params"] = [member.parameter for member in members]
+        self._members.extend(members)
         self.param_groups.append(complete)
 
     def _build(self) -> None:
-        """Lay the parameters of each dtype in a flat buffer: group by group, matrices before vectors (see `l1`, `l2`)."""
-        place = {id(parameter): position for position, parameter in enumerate(self._parameters)}
-        order = [
-            (place[id(parameter)], group_index)
-            for group_index, group in enumerate(self.param_groups)
-            for parameter in sorted(group["params"], key=lambda parameter: parameter.ndim < 2)
+        """Lay the parameters of each dtype in a flat buffer: group by group, matrices before vectors (`l1`, `l2`)."""
+        order = sorted(self._members, key=lambda member: (member.group, member.parameter.ndim < 2))
+        option_count = OWN + len(self.numbers(self.param_groups[0]))
+        self._blocks = [
+            Block([m for m in order if m.parameter.dtype == dtype], self.state_names, option_count)
+            for dtype in dict.fromkeys(member.parameter.dtype for member in order)
         ]
-        self._blocks: list[_Block] = []
-        for dtype in dict.fromkeys(parameter.dtype for parameter in self._parameters):
-            members = [(position, group) for position, group in order if self._parameters[position].dtype == dtype]
-            flat = FlatBuffer([self._parameters[position] for position, _ in members])
-            state = {name: aligned_zeros(flat.values.size, dtype) for name in self.state_names}
-            steps = np.zeros(len(members), np.int64)
-            self._blocks.append(_Block(flat, [m[0] for m in members], [m[1] for m in members], state, steps))
-        self._lr = [np.zeros(1) for _ in self.param_groups]
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients (or fill them with 0)."""
-        for parameter in self._parameters:
+        for member in self._members:
+            parameter = member.parameter
             if set_to_none:
                 parameter.grad = None
             elif parameter.grad is not None:
                 parameter.grad = parameter.grad.detach().zero_()
 
     def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
-        """Update every parameter that has a gradient; `closure` recomputes the loss first and is returned.
+        """Update every parameter that has a gradient; `closure` recomputes the loss first, and it is returned.
 
-        Raises `NonFiniteError`, before any weight is touched, when a gradient holds a NaN or an infinity.
+        Raises, before any weight is touched: `NonFiniteError` for a gradient with a NaN or an infinity, `ArgumentError`
+        for a learning rate that is negative or not finite, `ShapeError` or `DtypeError` for a gradient that is not
+        like its parameter.
         """
         loss: Tensor | None = None
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        for rate, group in zip(self._lr, self.param_groups, strict=True):
-            rate[0] = group["lr"]
-        runs = [run for block in self._blocks for run in block.runs(self.param_groups, self._lr, self.decoupled_decay)]
-        for _, run in runs:
+        runs = [run for block in self._blocks for run in block.runs(self.param_groups)]
+        for run in runs:
+            self._write_options(run)
             self._check_finite(run)
-        for group_index, run in runs:
-            self.update(run, self.param_groups[group_index])
-            for position in run.members:
-                self._parameters[position].counter[0] += 1
+        for run in runs:
+            self.update(run, self.param_groups[run.group])
+            for member in run.members:
+                member.parameter.counter[0] += 1
         return loss
+
+    def _write_options(self, run: Run) -> None:
+        """Put the group's options where the kernel reads them."""
+        group = self.param_groups[run.group]
+        lr, decay, l1 = group["lr"], self.added_decay(group), 0.0
+        if not 0 <= lr < math.inf:
+            check_range(f"{self._name}.step", "lr", lr)
+        if run.penalised:
+            decay, l1 = decay + group["l2"], group["l1"]
+        run.options[:] = (lr, decay, l1, *self.numbers(group))
 
     def _check_finite(self, run: Run) -> None:
         try:
             launch(check_finite, run.grad)
         except NonFiniteError as error:
-            for position in run.members:
-                gradient = self._parameters[position].grad
+            for member in run.members:
+                gradient = member.parameter.grad
                 if gradient is not None and not np.isfinite(gradient.array).all():
                     index = tuple(int(i) for i in np.argwhere(~np.isfinite(gradient.array))[0])
                     raise NonFiniteError(
-                        f"{self._name}.step: the gradient of {self._names[position]} (shape {gradient.shape}) is "
-                        f"{gradient.array[index]} at index {index}; no weight was changed. tg.anomaly_mode() finds the op"
+                        f"{self._name}.step: the gradient of {member.name} (shape {gradient.shape}) is "
+                        f"{gradient.array[index]} at index {index}; no weight was changed. tg.anomaly_mode() finds "
+                        "the op that made it"
                     ) from error
             raise
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint needs, in PyTorch's layout: state by parameter position, and the groups' options."""
+        """What a checkpoint needs, in PyTorch's layout: state by parameter position, and the groups' options.
+
+        State: for each parameter that has made a step, copies of its arrays and the number of steps.
+        """
         state: dict[int, dict[str, Any]] = {}
         for block in self._blocks:
-            views = {name: list(block.flat.views(buffer)) for name, buffer in block.state.items()}
-            for place, position in enumerate(block.positions):
+            for place, member in enumerate(block.members):
                 if block.steps[place] > 0:
-                    entry: dict[str, Any] = {name: parts[place].copy(order="K") for name, parts in views.items()}
-                    state[position] = {**entry, "step": int(block.steps[place])}
-        place_of = {id(parameter): position for position, parameter in enumerate(self._parameters)}
-        groups = [{**group, "params": [place_of[id(p)] for p in group["params"]]} for group in self.param_groups]
+                    arrays = {name: views[place].copy(order="K") for name, views in block.state_views.items()}
+                    state[member.position] = {**arrays, "step": int(block.steps[place])}
+        groups = [
+            {**group, "params": [member.position for member in self._members if member.group == index]}
+            for index, group in enumerate(self.param_groups)
+        ]
         return {"state": dict(sorted(state.items())), "param_groups": groups}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Take over a state that `state_dict()` gave; raises `CheckpointError`, with nothing changed, if it does not fit."""
-        groups: Sequence[Mapping[str, Any]] = state_dict["param_groups"]
+        """Take over a state that `state_dict()` gave, also one that went through JSON or a file.
+
+        Raises `CheckpointError`, with nothing changed, if it does not fit.
+        """
+        if set(state_dict) != {"state", "param_groups"}:
+            raise CheckpointError(
+                f"{self._name}: a state dict has 'state' and 'param_groups', this one {sorted(state_dict)}"
+            )
+        groups = self._checked_groups(state_dict["param_groups"])
+        state = {int(position): entry for position, entry in state_dict["state"].items()}
+        for position, entry in state.items():
+            self._check_entry(position, entry)
+        for group, options in zip(self.param_groups, groups, strict=True):
+            group.update(options)
+        self._load_state(state)
+
+    def _checked_groups(self, saved: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """The options of each saved group, once they are known to fit ours."""
+        theirs = [len(group["params"]) for group in saved]
         ours = [len(group["params"]) for group in self.param_groups]
-        theirs = [len(group["params"]) for group in groups]
         if ours != theirs:
             raise CheckpointError(f"{self._name}: groups of {theirs} parameters cannot be loaded into groups of {ours}")
-        for group in groups:
-            if set(group) != set(self.param_groups[0]):
+        groups: list[dict[str, Any]] = []
+        for group in saved:
+            options: dict[str, Any] = {  # JSON turns tuples (betas) into lists
+                name: tuple(cast("list[Any]", value)) if isinstance(value, list) else value
+                for name, value in group.items()
+                if name != "params"
+            }
+            if set(options) - _BY_SCHEDULES != set(self.defaults):
                 raise CheckpointError(
-                    f"{self._name}: options {sorted(group)} do not fit {sorted(self.param_groups[0])}: another optimizer?"
+                    f"{self._name}: saved options {sorted(options)} do not fit {sorted(self.defaults)}; the state of "
+                    "another optimizer?"
                 )
-        for position, entry in state_dict["state"].items():
-            self._check_entry(int(position), entry)
-        for group, saved in zip(self.param_groups, groups, strict=True):
-            group.update({name: value for name, value in saved.items() if name != "params"})
-        self._load_state(state_dict["state"])
+            try:
+                self.check_group(options)
+            except ArgumentError as error:
+                raise CheckpointError(f"{self._name}: the saved options are impossible: {error}") from error
+            groups.append(options)
+        return groups
 
     def _check_entry(self, position: int, entry: Mapping[str, Any]) -> None:
         expected = {*self.state_names, "step"}
-        if not 0 <= position < len(self._parameters) or set(entry) != expected:
+        if not 0 <= position < len(self._members) or set(entry) != expected:
             raise CheckpointError(
-                f"{self._name}: state of parameter {position} is {sorted(entry)}, expected {sorted(expected)}"
+                f"{self._name}: saved state of parameter {position} is {sorted(entry)}, expected {sorted(expected)} "
+                f"of parameters 0 to {len(self._members) - 1}"
             )
+        member = self._members[position]
         for name in self.state_names:
-            shape = np.shape(entry[name])
-            if shape != self._parameters[position].shape:
+            if np.shape(entry[name]) != member.parameter.shape:
                 raise CheckpointError(
-                    f"{self._name}: {name} of {self._names[position]} has shape {shape}, "
-                    f"expected {self._parameters[position].shape}"
+                    f"{self._name}: saved {name} of {member.name} has shape {np.shape(entry[name])}, expected "
+                    f"{member.parameter.shape}"
                 )
 
     def _load_state(self, state: Mapping[int, Mapping[str, Any]]) -> None:
         for block in self._blocks:
             block.forget_runs()
-            views = {name: list(block.flat.views(buffer)) for name, buffer in block.state.items()}
-            for place, position in enumerate(block.positions):
-                entry = state.get(position)
+            for place, member in enumerate(block.members):
+                entry = state.get(member.position)
                 block.steps[place] = 0 if entry is None else int(entry["step"])
-                for name, parts in views.items():
-                    parts[place][...] = 0 if entry is None else np.asarray(entry[name])
+                for name, views in block.state_views.items():
+                    views[place][...] = 0 if entry is None else np.asarray(entry[name])
+
+    def __reduce__(self) -> NoReturn:
+        # A copy's flat buffers would no longer be the memory of its parameters.
+        raise ArgumentError(
+            f"{self._name}: an optimizer cannot be copied or pickled; make one on the new parameters and load its "
+            "state_dict()"
+        )
 
     def __repr__(self) -> str:
         lines = [f"{self._name} ("]
@@ -241,65 +272,3 @@ class Optimizer:
             options = ", ".join(f"{name}={value}" for name, value in group.items() if name != "params")
             lines.append(f"  group {index}: {len(group['params'])} parameters, {options}")
         return "\n".join([*lines, ")"])
-
-
-class _Block:
-    """The parameters of one dtype: their flat buffer, the optimizer's state beside it, and how it splits into runs."""
-
-    def __init__(
-        self, flat: FlatBuffer, positions: list[int], groups: list[int], state: dict[str, Array], steps: Array
-    ) -> None:
-        self.flat = flat
-        self.positions = positions
-        self.groups = groups
-        self.state = state
-        self.steps = steps
-        self.forget_runs()
-
-    def forget_runs(self) -> None:
-        self._key: object = None
-        self._runs: list[tuple[int, Run]] = []
-
-    def runs(self, groups: list[dict[str, Any]], lr: list[Array], decoupled_decay: bool) -> list[tuple[int, Run]]:
-        """Gather the gradients; the runs, each with its group. They are kept while which gradients exist stays the same."""
-        self.flat.repack()
-        present = self.flat.gather_gradients()
-        key = (present, tuple([(group["weight_decay"], group["l1"], group["l2"]) for group in groups]))
-        if key != self._key:
-            self._key = key
-            self._runs = [
-                (self.groups[first], self._run(first, last, groups[self.groups[first]], lr, decoupled_decay))
-                for first, last in self._stretches(present, groups)
-            ]
-        return self._runs
-
-    def _stretches(self, present: tuple[bool, ...], groups: list[dict[str, Any]]) -> list[tuple[int, int]]:
-        """Longest stretches of neighbours with a gradient, of one group, one step count and one kind of penalty."""
-        stretches: list[tuple[int, int]] = []
-        previous: object = None
-        for place, has_gradient in enumerate(present):
-            group = groups[self.groups[place]]
-            penalty = bool(group["l1"] or group["l2"]) and self.flat.parameters[place].ndim >= 2
-            kind = (self.groups[place], int(self.steps[place]), penalty) if has_gradient else None
-            if kind is not None:
-                if kind == previous:
-                    stretches[-1] = (stretches[-1][0], place + 1)
-                else:
-                    stretches.append((place, place + 1))
-            previous = kind
-        return stretches
-
-    def _run(self, first: int, last: int, group: dict[str, Any], lr: list[Array], decoupled_decay: bool) -> Run:
-        part = slice(self.flat.offsets[first], self.flat.offsets[last])
-        matrices = self.flat.parameters[first].ndim >= 2
-        return Run(
-            weight=self.flat.values[part],
-            grad=self.flat.grads[part],
-            state={name: buffer[part] for name, buffer in self.state.items()},
-            lr=lr[self.groups[first]],
-            steps=self.steps[first:last],
-            decay=(0.0 if decoupled_decay else float(group["weight_decay"]))
-            + (float(group["l2"]) if matrices else 0.0),
-            l1=float(group["l1"]) if matrices else 0.0,
-            members=tuple(self.positions[first:last]),
-        )

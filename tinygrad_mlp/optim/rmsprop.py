@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from tinygrad_mlp.kernels.launch import launch
 from tinygrad_mlp.kernels.update import rmsprop_step
-from tinygrad_mlp.optim.optimizer import Optimizer, Parameters, Run, check_range
+from tinygrad_mlp.optim.checks import check_flag, check_range
+from tinygrad_mlp.optim.groups import Parameters
+from tinygrad_mlp.optim.optimizer import Optimizer
+from tinygrad_mlp.optim.run import Run
 
 __all__ = ["RMSprop"]
 
@@ -16,6 +20,8 @@ class RMSprop(Optimizer):
 
     s ← αs + (1−α)g²; w ← w − lr·g/(√s + eps); with `centered`, the running variance in place of s (Graves 2013); with
     `momentum`, v ← momentum·v + g/(√s + eps); w ← w − lr·v.
+
+    Raises `ArgumentError` for an option out of range: alpha in [0, 1), the others at least 0.
     """
 
     state_names: ClassVar[tuple[str, ...]] = ("square_avg", "grad_avg", "momentum_buffer")
@@ -47,26 +53,18 @@ class RMSprop(Optimizer):
             },
         )
 
-    def check_group(self, group: dict[str, Any]) -> None:
+    def check_group(self, group: Mapping[str, Any]) -> None:
+        """Raise `ArgumentError` for an option out of range."""
         super().check_group(group)
         check_range("RMSprop", "alpha", group["alpha"], 0.0, 1.0)
         check_range("RMSprop", "eps", group["eps"])
         check_range("RMSprop", "momentum", group["momentum"])
+        check_flag("RMSprop", "centered", group["centered"])
 
-    def update(self, run: Run, group: dict[str, Any]) -> None:
-        launch(
-            rmsprop_step,
-            run.weight,
-            run.grad,
-            run.state["square_avg"],
-            run.state["grad_avg"],
-            run.state["momentum_buffer"],
-            run.lr,
-            run.steps,
-            float(group["alpha"]),
-            float(group["eps"]),
-            float(group["momentum"]),
-            bool(group["centered"]),
-            run.decay,
-            run.l1,
-        )
+    def numbers(self, group: Mapping[str, Any]) -> tuple[float, ...]:
+        """α, eps, momentum, centered or not."""
+        return group["alpha"], group["eps"], group["momentum"], group["centered"]
+
+    def update(self, run: Run, group: Mapping[str, Any]) -> None:
+        """One pass over weights, gradients and the state in use."""
+        launch(rmsprop_step, run.weight, run.grad, *run.state, run.options, run.steps)

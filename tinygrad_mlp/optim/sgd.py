@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from tinygrad_mlp.errors import ArgumentError
 from tinygrad_mlp.kernels.launch import launch
 from tinygrad_mlp.kernels.update import sgd_averaged_step, sgd_momentum_step, sgd_step
-from tinygrad_mlp.optim.optimizer import Optimizer, Parameters, Run, check_range
+from tinygrad_mlp.optim.checks import check_flag, check_range
+from tinygrad_mlp.optim.groups import Parameters
+from tinygrad_mlp.optim.optimizer import Optimizer
+from tinygrad_mlp.optim.run import Run
 
 __all__ = ["SGD"]
 
@@ -16,8 +20,8 @@ class SGD(Optimizer):
     """Stochastic gradient descent, with PyTorch's momentum or the averaged one.
 
     PyTorch's: v ← momentum·v + (1 − dampening)·g (v = g in the first step); w ← w − lr·v; with `nesterov`,
-    w ← w − lr·(g + momentum·v). With `averaged=True`: Δ ← momentum·Δ + (1 − momentum)·lr·g, also in the first step;
-    w ← w − Δ, whose steps are shorter by the factor 1 − momentum.
+    w ← w − lr·(g + momentum·v) (Sutskever et al. 2013). With `averaged=True`: Δ ← momentum·Δ + (1 − momentum)·lr·g,
+    also in the first step; w ← w − Δ, whose steps are shorter by the factor 1 − momentum. g includes the penalties.
 
     Raises
     ------
@@ -54,34 +58,28 @@ class SGD(Optimizer):
             },
         )
 
-    def check_group(self, group: dict[str, Any]) -> None:
+    def check_group(self, group: Mapping[str, Any]) -> None:
+        """Raise `ArgumentError` for an option out of range, or for options that exclude each other."""
         super().check_group(group)
-        check_range("SGD", "momentum", group["momentum"])
-        if group["nesterov"] and (group["momentum"] == 0 or group["dampening"] != 0):
+        momentum = check_range("SGD", "momentum", group["momentum"])
+        dampening = check_range("SGD", "dampening", group["dampening"], low=float("-inf"))
+        nesterov = check_flag("SGD", "nesterov", group["nesterov"])
+        if nesterov and (momentum == 0 or dampening != 0):
             raise ArgumentError("SGD: nesterov=True needs momentum > 0 and dampening = 0")
-        if group["averaged"]:
-            check_range("SGD", "momentum (averaged)", group["momentum"], 0.0, 1.0)
-            if group["nesterov"] or group["dampening"] != 0:
+        if check_flag("SGD", "averaged", group["averaged"]):
+            check_range("SGD", "momentum (averaged)", momentum, 0.0, 1.0)
+            if nesterov or dampening != 0:
                 raise ArgumentError("SGD: averaged=True goes with neither nesterov nor dampening")
 
-    def update(self, run: Run, group: dict[str, Any]) -> None:
-        momentum = float(group["momentum"])
-        velocity = run.state["momentum_buffer"]
+    def numbers(self, group: Mapping[str, Any]) -> tuple[float, ...]:
+        """Momentum, dampening, Nesterov or not."""
+        return group["momentum"], group["dampening"], group["nesterov"]
+
+    def update(self, run: Run, group: Mapping[str, Any]) -> None:
+        """The kernel of the kind of momentum; without any, the state stays untouched."""
         if group["averaged"]:
-            launch(sgd_averaged_step, run.weight, run.grad, velocity, run.lr, run.steps, momentum, run.decay, run.l1)
-        elif momentum:
-            launch(
-                sgd_momentum_step,
-                run.weight,
-                run.grad,
-                velocity,
-                run.lr,
-                run.steps,
-                momentum,
-                float(group["dampening"]),
-                bool(group["nesterov"]),
-                run.decay,
-                run.l1,
-            )
+            launch(sgd_averaged_step, run.weight, run.grad, *run.state, run.options, run.steps)
+        elif group["momentum"]:
+            launch(sgd_momentum_step, run.weight, run.grad, *run.state, run.options, run.steps)
         else:
-            launch(sgd_step, run.weight, run.grad, run.lr, run.steps, run.decay, run.l1)
+            launch(sgd_step, run.weight, run.grad, run.options, run.steps)
