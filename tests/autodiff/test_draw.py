@@ -13,7 +13,8 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from tests.autodiff.numeric import rng
 from tinygrad_mlp.autodiff.creation import ones, randint, tensor, zeros
-from tinygrad_mlp.autodiff.draw import _Box, _crossings, _uncross, draw
+from tinygrad_mlp.autodiff.draw import draw
+from tinygrad_mlp.autodiff.layout import Box, crossings, uncross
 from tinygrad_mlp.autodiff.mode import no_grad
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.errors import ArgumentError, GradientError
@@ -100,7 +101,7 @@ def test_boxes_do_not_touch_and_edges_go_down():
 @pytest.mark.parametrize("seed", range(5))
 def test_crossings_are_reduced(seed, bridged):
     # Five chains of four boxes, in the second case with a bridge between neighbours, shuffled in every layer.
-    chains = [[_Box("op", [], layer=layer) for layer in range(4)] for _ in range(5)]
+    chains = [[Box("op", [], layer=layer) for layer in range(4)] for _ in range(5)]
     links = [pair for chain in chains for pair in pairwise(chain)]
     if bridged:
         links += [(chain[1], beside[2]) for chain, beside in pairwise(chains)]
@@ -108,13 +109,13 @@ def test_crossings_are_reduced(seed, bridged):
         upper.below.append(lower)
         lower.above.append(upper)
     layers = [[chain[layer] for chain in chains] for layer in range(4)]
-    assert _crossings(layers) == 0
+    assert crossings(layers) == 0
     for depth, layer in enumerate(layers):
         rng(seed, depth).shuffle(layer)
-    before = _crossings(layers)
+    before = crossings(layers)
     assert before >= 9
-    _uncross(layers)
-    assert _crossings(layers) <= (before // 2 if bridged else 0)
+    uncross(layers)
+    assert crossings(layers) <= (before // 2 if bridged else 0)
 
 
 def test_a_tensor_used_twice_is_one_box_with_two_edges():

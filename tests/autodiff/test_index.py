@@ -298,6 +298,19 @@ def test_without_gradients_a_view_writes_into_its_base():
     assert x.tolist() == [[0.0, 3.0], [4.0, 5.0]]
 
 
+def test_operators_in_place_on_a_part():
+    x = Tensor(np.zeros((2, 2)))
+    x[0] += 1.0
+    x[:, 1] *= 3.0
+    assert x.tolist() == [[1.0, 3.0], [0.0, 0.0]]
+    leaf = Tensor(np.zeros(2), requires_grad=True)
+    with no_grad():
+        leaf[0] += 1.0
+    assert leaf.tolist() == [1.0, 0.0]
+    with pytest.raises(GradientError, match=r"tg\.stack"):
+        x[0] += Tensor(np.ones(2), requires_grad=True)
+
+
 def test_overlapping_parts_are_copied_as_if_at_once():
     x = Tensor(np.arange(5))
     x[1:] = x[:-1]

@@ -222,7 +222,7 @@ def setitem(x: Tensor, index: Index, value: Operand) -> None:
     ------
     GradientError
         x is a leaf that requires grad; or a gradient is involved and x shares its memory with another tensor, which
-        would not see the change: `x[0][1] = v` must be `x[0, 1] = v`.
+        would not see the change: `x[0][1] = v` must be `x[0, 1] = v`, and `x[t] = x[t - 1] * w` a `tg.stack` of parts.
     IndexRangeError, ShapeError, DtypeError
         As for reading; or the value does not broadcast to what is selected.
     """
@@ -259,8 +259,9 @@ def _rebind(x: Tensor, region: _Region, value: Tensor) -> None:
         check_writable("setitem", x)
     if _is_shared(x):
         raise GradientError(
-            "setitem: a gradient is involved, and this tensor shares its memory with another one, which would not see "
-            "the change; assign to that one in one step (x[0, 1] = v, not x[0][1] = v), or to a .clone()"
+            "setitem: a gradient is involved, and this tensor shares its memory with another one (a view of it, or its "
+            "base), which would not see the change; write x[0, 1] = v, not x[0][1] = v, assign to a .clone(), or put "
+            "parts together with tg.stack"
         )
     before = wrap(x.array)
     before.node, before.requires_grad, before.counter, before.hooks = x.node, x.requires_grad, x.counter, x.hooks
