@@ -86,7 +86,7 @@ def test_values(case, dtype, layout):
 
 @pytest.mark.parametrize("case", VIEWS)
 def test_gradients(case, layout):
-    check_gradients(VIEWS[case][0], layout(BASE / 10))
+    check_gradients(lambda x: VIEWS[case][0](x).sin(), layout(BASE / 10))
 
 
 SHARING = ["reshape", "flatten", "permute", "transpose", "unsqueeze", "squeeze", "expand", "split", "chunk", "unbind"]
