@@ -22,7 +22,16 @@ from tinygrad_mlp.errors import ArgumentError, DtypeError, GradientError, ShapeE
 from tinygrad_mlp.kernels.launch import Array
 from tinygrad_mlp.kernels.random import Generator
 
-__all__ = ["Comparison", "FrozenGenerators", "Probe", "gradcheck", "gradgradcheck"]
+__all__ = [
+    "Comparison",
+    "FrozenGenerators",
+    "Probe",
+    "direction_mover",
+    "element_mover",
+    "gradcheck",
+    "gradgradcheck",
+    "spread_weights",
+]
 
 Outputs = list[Array]
 _FINER = (4.0, 16.0, 64.0, 256.0, 1024.0)  # by how much the step is divided where backprop and numeric disagree
@@ -230,7 +239,7 @@ def gradgradcheck(
         with enable_grad():
             return _float_outputs(f(*arguments))
 
-    weights = [Tensor(weight, requires_grad=True) for weight in _weights([output.array for output in evaluate()])]
+    weights = [Tensor(weight, requires_grad=True) for weight in spread_weights([output.array for output in evaluate()])]
 
     def gradients(create_graph: bool) -> list[Tensor]:
         found = _gradients(evaluate(), list(leaves.values()), weights, create_graph)
@@ -282,7 +291,7 @@ def _float_outputs(outputs: Tensor | Sequence[Tensor]) -> list[Tensor]:
     return floats
 
 
-def _weights(outputs: Outputs) -> Outputs:
+def spread_weights(outputs: Outputs) -> Outputs:
     """A weight for each element of each output, all different: an error in one element shows in the sum.
 
     Multiples of the golden ratio are spread evenly over 0 to 1, so the weights are over 0.5 to 1.5.
@@ -328,7 +337,7 @@ def _failures(
     """Derivatives of `recorded` by backprop that differ from difference quotients of `plain`."""
     tensors = list(leaves.values())
     outputs = recorded()
-    weights = _weights([output.array for output in outputs])
+    weights = spread_weights([output.array for output in outputs])
     found = _gradients(outputs, tensors, [wrap(weight) for weight in weights], create_graph=False)
     gradients = [
         np.zeros(leaf.shape) if gradient is None else gradient.array
