@@ -15,6 +15,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from tinygrad_mlp.kernels.launch import Array, device, kernel, select, summing_device
 
 __all__ = [
@@ -220,7 +222,7 @@ def average_step(average: Array, weight: Array, updates: Array, decay: float) ->
 def _square_sum(values: Array) -> float:
     total = 0.0
     for i in range(values.size):
-        wide = float(values[i])
+        wide = np.float64(values[i])
         total += wide * wide
     return total
 
@@ -236,7 +238,7 @@ def square_sum(values: Array, total: Array) -> None:
 def largest(values: Array, total: Array) -> None:
     """Raise a float64 array of one to max |v|; a NaN makes it NaN for good."""
     for i in range(values.size):
-        size = float(abs(values[i]))
+        size = np.float64(abs(values[i]))
         if not size <= total[0]:
             total[0] = total[0] if math.isnan(total[0]) else size
 
