@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import tinygrad_mlp.autodiff.ops  # noqa: F401  attaches the methods
+import tinygrad_mlp as tg
 from tests.autodiff.numeric import rng
 from tinygrad_mlp.autodiff.creation import tensor, zeros
 from tinygrad_mlp.autodiff.engine import grad
@@ -798,3 +798,28 @@ def test_repr_of_large_tensors_shows_their_borders():
 @given(st.lists(st.integers(0, 3), max_size=3))
 def test_repr_of_every_shape(shape):
     assert repr(zeros(shape)).startswith("tensor(")
+
+
+def test_set_grad_enabled_holds_from_its_call_on_and_ends_with_its_context() -> None:
+    x = tg.ones(2, requires_grad=True)
+    try:
+        tg.set_grad_enabled(False)
+        assert not (x * 2).requires_grad
+    finally:
+        tg.set_grad_enabled(True)
+    with tg.set_grad_enabled(False):
+        assert not (x * 2).requires_grad
+    assert (x * 2).requires_grad
+
+    @tg.set_grad_enabled(False)
+    def double(x: tg.Tensor) -> tg.Tensor:
+        return x * 2
+
+    assert (x * 2).requires_grad
+    assert not double(x).requires_grad
+
+
+def test_an_ndarray_as_the_given_gradient_is_an_error() -> None:
+    x = tg.ones(2, requires_grad=True)
+    with pytest.raises(DtypeError, match="ndarray"):
+        (x * 2).backward(np.ones(2, np.float32))  # pyright: ignore

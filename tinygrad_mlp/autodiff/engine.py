@@ -115,6 +115,8 @@ def _seed(root: Tensor, weight: Tensor | None) -> Tensor:
             "backward: this tensor does not require grad: no input of it did, or it was computed under no_grad"
         )
     if weight is not None:
+        if not isinstance(weight, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]  callers without types
+            raise DtypeError(f"backward: the given gradient is a {type(weight).__name__}, expected a Tensor")
         _check_gradient(weight, root, "backward: the given gradient")
         return weight
     if root.array.size != 1:

@@ -70,10 +70,19 @@ class enable_grad(_Mode):  # noqa: N801  PyTorch's name
 
 
 class set_grad_enabled(_Mode):  # noqa: N801  PyTorch's name
-    """Record or not, by a flag: `with tg.set_grad_enabled(training): ...`."""
+    """Record or not, by a flag, from this call on: `tg.set_grad_enabled(False)`; as a context, until its end."""
 
     def __init__(self, mode: bool) -> None:
         super().__init__(grad_enabled, mode)
+        self._tokens.append(self._variable.set(mode))
+
+    def __enter__(self) -> None:
+        """Nothing more to do: the flag was set when this was made."""
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        """As a decorator: the flag holds inside the function alone."""
+        self.__exit__()
+        return super().__call__(function)
 
 
 class anomaly_mode(_Mode):  # noqa: N801  named like the other modes
