@@ -1,152 +1,28 @@
-"""Backprop against finite differences, for a function of tensors: `gradcheck`, and `gradgradcheck` for its gradient.
-
-The numeric derivative is the central difference (f(x + ε) − f(x − ε)) / 2ε, whose error is O(ε²) where f is smooth.
-Where it disagrees with backprop, smaller steps tell a wrong gradient from a kink (ReLU at 0): the difference quotients
-to the left and to the right approach each other as the step shrinks where f is smooth, and stay apart at a kink.
-"""
+"""Backprop against finite differences, for a function of tensors: `gradcheck`, and `gradgradcheck` for its gradient."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from tinygrad_mlp.autodiff import engine
+from tinygrad_mlp.autodiff.differences import (
+    Comparison,
+    FrozenGenerators,
+    Outputs,
+    Probe,
+    direction_mover,
+    element_mover,
+)
 from tinygrad_mlp.autodiff.mode import enable_grad
-from tinygrad_mlp.autodiff.random_state import default_generator
 from tinygrad_mlp.autodiff.tensor import Tensor, wrap
-from tinygrad_mlp.errors import ArgumentError, DtypeError, GradientError, ShapeError
+from tinygrad_mlp.errors import ArgumentError, DtypeError, GradientError
 from tinygrad_mlp.kernels.launch import Array
 from tinygrad_mlp.kernels.random import Generator
 
-__all__ = [
-    "Comparison",
-    "FrozenGenerators",
-    "Probe",
-    "direction_mover",
-    "element_mover",
-    "gradcheck",
-    "gradgradcheck",
-    "spread_weights",
-]
-
-Outputs = list[Array]
-_FINER = (4.0, 16.0, 64.0, 256.0, 1024.0)  # by how much the step is divided where backprop and numeric disagree
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """One derivative from both sides."""
-
-    name: str
-    """Of the tensor."""
-    index: tuple[int, ...] | None
-    """Of the element; None for the derivative along a direction through all elements."""
-    backprop: float
-    numeric: float
-    """The central difference with the step that was asked for."""
-    verdict: str
-    """"agrees", "agrees for smaller ε", "kink" (backprop lies between the one-sided derivatives), or "DIFFERS"."""
-
-    @property
-    def difference(self) -> float:
-        """|backprop − numeric|."""
-        return abs(self.backprop - self.numeric)
-
-    @property
-    def relative(self) -> float:
-        """The difference over the larger of the two; 0 where both are 0."""
-        scale = max(abs(self.backprop), abs(self.numeric))
-        return self.difference / scale if scale else 0.0
-
-    @property
-    def passed(self) -> bool:
-        """Whether backprop is right here."""
-        return self.verdict != "DIFFERS"
-
-    @property
-    def label(self) -> str:
-        """`weight[3, 0]`, or `weight[all]` for a direction."""
-        return f"{self.name}[{'all' if self.index is None else ', '.join(map(str, self.index))}]"
-
-
-class Probe:
-    """Difference quotients of a function's weighted outputs while one number in its inputs is moved.
-
-    `outputs_at(h)` are the arrays that the function gives with that number moved by h.
-    """
-
-    def __init__(self, outputs_at: Callable[[float], Outputs], weights: Outputs) -> None:
-        self._outputs_at = outputs_at
-        self._weights = weights
-        self._center: Outputs | None = None
-
-    def central(self, step: float) -> tuple[float, float]:
-        """The quotient from −step to step, and how much of it may be the rounding of the outputs."""
-        return self._quotient(self._outputs_at(step), self._outputs_at(-step), 2 * step)
-
-    def sides(self, step: float) -> tuple[float, float, float]:
-        """The quotients from −step to 0 and from 0 to step, and how much of them may be rounding."""
-        if self._center is None:
-            self._center = self._outputs_at(0.0)
-        left, left_noise = self._quotient(self._center, self._outputs_at(-step), step)
-        right, right_noise = self._quotient(self._outputs_at(step), self._center, step)
-        return left, right, left_noise + right_noise
-
-    def _quotient(self, upper: Outputs, lower: Outputs, distance: float) -> tuple[float, float]:
-        total = magnitude = 0.0
-        for high, low, weight in zip(upper, lower, self._weights, strict=True):
-            if high.shape != low.shape:
-                raise ShapeError(f"gradcheck: the output's shape depends on its input: {high.shape} and {low.shape}")
-            moved = high != low  # where both are inf there is no difference; NaN stays NaN
-            total += float(((high[moved] - low[moved]) * weight[moved]).sum())
-            magnitude += float((np.maximum(np.abs(high), np.abs(low))[moved] * weight[moved]).sum())
-        return total / distance, 4 * float(np.finfo(np.float64).eps) * magnitude / distance
-
-    def compare(
-        self, name: str, index: tuple[int, ...] | None, backprop: float, step: float, rtol: float, atol: float
-    ) -> Comparison:
-        """Judge a derivative from backprop: right if within rtol·|value| + atol of the numeric one, or at a kink."""
-        numeric, noise = self.central(step)
-
-        def judged(verdict: str) -> Comparison:
-            return Comparison(name, index, backprop, numeric, verdict)
-
-        if not math.isfinite(backprop):
-            return judged("DIFFERS")
-        if _close(backprop, numeric, rtol, atol + noise):
-            return judged("agrees")
-        gap_before = math.inf
-        for divisor in _FINER:
-            left, right, noise = self.sides(step / divisor)
-            if _close(backprop, (left + right) / 2, rtol, atol + noise):
-                return judged("agrees for smaller ε")
-            low, high = min(left, right), max(left, right)
-            slack = atol + noise + rtol * max(abs(low), abs(high))
-            # A step of a quarter makes a quarter of the gap where the function is smooth, but not at a kink.
-            if high - low > max(0.6 * gap_before, 10 * slack) and low - slack <= backprop <= high + slack:
-                return judged("kink")
-            gap_before = high - low
-        return judged("DIFFERS")
-
-
-def _close(backprop: float, numeric: float, rtol: float, atol: float) -> bool:
-    return abs(backprop - numeric) <= atol + rtol * max(abs(backprop), abs(numeric))
-
-
-class FrozenGenerators:
-    """Random generators whose states are put back before every evaluation, so that dropout masks stand still."""
-
-    def __init__(self, generators: Iterable[Generator]) -> None:
-        self._states = [(generator, generator.get_state()) for generator in (default_generator, *generators)]
-
-    def restore(self) -> None:
-        """Put every state back."""
-        for generator, state in self._states:
-            generator.set_state(state)
+__all__ = ["gradcheck", "gradgradcheck", "spread_weights"]
 
 
 def gradcheck(
@@ -346,13 +222,11 @@ def _failures(
     largest = max((float(np.abs(gradient).max(initial=0.0)) for gradient in gradients), default=0.0)
     if not math.isfinite(largest):
         largest = 0.0
-    # Where all derivatives are 0 (softmax of one class), differences show the rounding of numbers of the input's size.
-    size = max((float(np.abs(leaf.array).max(initial=0.0)) for leaf in tensors), default=0.0)
-    floor = 4 * float(np.finfo(np.float64).eps) * max(size, eps) / eps
-    tolerance = max(atol * largest, floor if largest <= floor else 0.0)
 
     def outputs_now() -> Outputs:
         return [output.array.copy() for output in plain()]
+
+    tolerance = max(atol * largest, _rounding(outputs_now, weights, tensors, largest, eps))
 
     if fast_mode:
         return _along_a_direction(outputs_now, weights, tensors, gradients, eps, rtol, tolerance)
@@ -364,6 +238,30 @@ def _failures(
             if not comparison.passed:
                 failures.append(comparison)
     return failures
+
+
+def _rounding(
+    outputs_now: Callable[[], Outputs], weights: Outputs, leaves: list[Tensor], largest: float, eps: float
+) -> float:
+    """What rounding inside the function makes of difference quotients, where that could matter.
+
+    That is where derivatives are about 0 (softmax of one class), and found out by moves too small for any derivative.
+    Raises `GradientError` if the function gives other values when it is called again.
+    """
+    arrays = [leaf.array for leaf in leaves]
+    rng = np.random.Generator(np.random.Philox(key=1))
+    outputs_at = direction_mover(arrays, [rng.uniform(-1, 1, array.shape) for array in arrays], outputs_now)
+    probe = Probe(outputs_at, weights)
+    if probe.change(0.0) != 0.0:
+        raise GradientError(
+            "gradcheck: the function gives other values when it is called again; if it draws random numbers from "
+            "generators of its own, pass them as generators="
+        )
+    size = max((float(np.abs(array).max(initial=0.0)) for array in arrays), default=0.0)
+    unit = float(np.finfo(np.float64).eps) * max(size, eps)
+    if largest > 4 * unit / eps:
+        return 0.0
+    return 8 * max(abs(probe.change(4 * unit * count)) for count in range(1, 9)) / eps
 
 
 def _along_a_direction(
@@ -386,38 +284,6 @@ def _along_a_direction(
     probe = Probe(direction_mover(arrays, directions, outputs_now), weights)
     comparison = probe.compare("all inputs", None, backprop, eps, rtol, tolerance)
     return [] if comparison.passed else [comparison]
-
-
-def element_mover(array: Array, index: tuple[int, ...], evaluate: Callable[[], Any]) -> Callable[[float], Any]:
-    """h -> what `evaluate` gives with one element of the array moved by h, and put back."""
-
-    def evaluate_at(step: float) -> Any:
-        kept = array[index]
-        array[index] = kept + step
-        try:
-            return evaluate()
-        finally:
-            array[index] = kept
-
-    return evaluate_at
-
-
-def direction_mover(
-    arrays: Sequence[Array], directions: Sequence[Array], evaluate: Callable[[], Any]
-) -> Callable[[float], Any]:
-    """h -> what `evaluate` gives with every array moved by h times its direction, and put back."""
-
-    def evaluate_at(step: float) -> Any:
-        kept = [array.copy() for array in arrays]
-        for array, direction in zip(arrays, directions, strict=True):
-            array += step * direction
-        try:
-            return evaluate()
-        finally:
-            for array, values in zip(arrays, kept, strict=True):
-                array[...] = values
-
-    return evaluate_at
 
 
 def _unlike(recorded: list[Tensor], plain: list[Tensor], names: list[str]) -> list[str]:
