@@ -87,6 +87,25 @@ def test_loading_resets_what_the_state_lacks_and_takes_the_options() -> None:
     assert a.item() == -0.25 * (1 + 1.5)
 
 
+def test_loading_unequal_step_counts_parts_parameters_that_were_updated_as_one() -> None:
+    """Adam corrects its moments by each parameter's own number of steps: 4 and 1."""
+    a, b = Parameter(np.zeros(1)), Parameter(np.zeros(1))
+    source = optim.Adam([a, b], lr=1.0, betas=(0.0, 0.5), eps=0.0)
+    for gradient in (4.0, 4.0, 4.0):
+        a.grad = Tensor(np.full(1, gradient))
+        source.step()
+    other = [Parameter(np.zeros(1)), Parameter(np.zeros(1))]
+    optimizer = optim.Adam(other, lr=1.0, betas=(0.0, 0.5), eps=0.0)
+    for parameter in other:
+        parameter.grad = Tensor(np.ones(1))
+    optimizer.step()
+    optimizer.load_state_dict(source.state_dict())
+    optimizer.step()
+    second_moment = (16 * (1 / 4 + 1 / 8 + 1 / 16) + 1 / 2) / (1 - 1 / 16)
+    np.testing.assert_allclose(other[0].item(), -1 - 1 / np.sqrt(second_moment), rtol=1e-14)
+    np.testing.assert_allclose(other[1].item(), -2, rtol=1e-14)
+
+
 def pair() -> list[Parameter]:
     return [Parameter(np.ones((2, 3), np.float32)), Parameter(np.ones(3, np.float32))]
 

@@ -136,8 +136,7 @@ def test_a_schedule_goes_on_from_its_state(name: str) -> None:
         schedule.step(*([problem.metric(number)] if name in problem.PLATEAUS else []))
 
     for stop in (0, 5, 35, 97):
-        optimizer, other = (optim.SGD([{"params": Parameter(np.zeros(1)), "lr": r} for r in rates], momentum=0.9)
-                            for rates in (problem.GROUP_RATES, problem.GROUP_RATES[::-1]))  # fmt: skip
+        optimizer, other = (sgd(*rates, momentum=0.9) for rates in (problem.GROUP_RATES, problem.GROUP_RATES[::-1]))
         schedule, resumed = case(optim, optimizer), case(optim, other)
         for number in range(stop):
             step(schedule, number)

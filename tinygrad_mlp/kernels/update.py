@@ -76,13 +76,12 @@ def sgd_momentum_step(weight: Array, grad: Array, velocity: Array, options: Arra
     number = weight.dtype.type
     rate, decay, l1 = number(options[LR]), number(options[DECAY]), number(options[L1])
     momentum, nesterov = number(options[OWN]), options[OWN + 2] != 0
-    keep = number(0) if steps[0] == 0 else momentum
     gain = number(1) if steps[0] == 0 else number(1 - options[OWN + 1])
     ahead = momentum if nesterov else number(1)  # the update is ahead·v + also·g
     also = number(1) if nesterov else number(0)
     for i in range(weight.size):
         g = penalised(grad[i], weight[i], decay, l1)
-        velocity[i] = keep * velocity[i] + gain * g
+        velocity[i] = momentum * velocity[i] + gain * g
         weight[i] -= rate * (ahead * velocity[i] + also * g)
     count_step(steps)
 

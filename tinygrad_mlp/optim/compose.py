@@ -19,8 +19,6 @@ class _Composed(LRScheduler):
 
     def __init__(self, optimizer: Optimizer, schedulers: Sequence[LRScheduler], last_epoch: int) -> None:
         self.members = list(schedulers)
-        if not self.members:
-            raise ArgumentError(f"{self._name}: got no schedules")
         for member in self.members:
             if not isinstance(cast(object, member), LRScheduler):
                 raise ArgumentError(f"{self._name}: a {type(member).__name__} is no function of the step")

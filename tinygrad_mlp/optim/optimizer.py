@@ -165,16 +165,13 @@ class Optimizer:
         try:
             launch(check_finite, run.grad)
         except NonFiniteError as error:
-            for member in run.members:
-                gradient = member.parameter.grad
-                if gradient is not None and not np.isfinite(gradient.array).all():
-                    index = tuple(int(i) for i in np.argwhere(~np.isfinite(gradient.array))[0])
-                    raise NonFiniteError(
-                        f"{self._name}.step: the gradient of {member.name} (shape {gradient.shape}) is "
-                        f"{gradient.array[index]} at index {index}; no weight was changed. tg.anomaly_mode() finds "
-                        "the op that made it"
-                    ) from error
-            raise
+            gradients = [(m.name, m.parameter.grad.array) for m in run.members if m.parameter.grad is not None]
+            name, array = next((name, array) for name, array in gradients if not np.isfinite(array).all())
+            index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+            raise NonFiniteError(
+                f"{self._name}.step: the gradient of {name} (shape {array.shape}) is {array[index]} at index {index}; "
+                "no weight was changed. tg.anomaly_mode() finds the op that made it"
+            ) from error
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint needs, in PyTorch's layout: state by parameter position, and the groups' options.
