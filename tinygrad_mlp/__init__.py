@@ -7,7 +7,7 @@
 The names are PyTorch's. `tg.errors` has the errors, `tg.testing` the checks for ops of your own.
 """
 
-from tinygrad_mlp import data, errors, nn, optim, plot
+from tinygrad_mlp import data, errors, nn, optim, plot, train
 from tinygrad_mlp.autodiff.certify import Certificate, certify
 from tinygrad_mlp.autodiff.creation import (
     arange,
@@ -120,6 +120,8 @@ from tinygrad_mlp.autodiff.random_state import default_generator, manual_seed
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.kernels.launch import get_num_threads, set_num_threads
 from tinygrad_mlp.kernels.random import Generator
+from tinygrad_mlp.train.evaluation import evaluate
+from tinygrad_mlp.train.trainer import Trainer
 
 __version__ = "0.1.0"
 
@@ -127,6 +129,7 @@ __all__ = [
     "Certificate",
     "Generator",
     "Tensor",
+    "Trainer",
     "__version__",
     "abs",
     "add",
@@ -164,6 +167,7 @@ __all__ = [
     "eq",
     "erf",
     "errors",
+    "evaluate",
     "exp",
     "exp2",
     "expm1",
@@ -265,6 +269,7 @@ __all__ = [
     "tanh",
     "tensor",
     "topk",
+    "train",
     "transpose",
     "tril",
     "triu",

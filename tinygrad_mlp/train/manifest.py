@@ -1,0 +1,46 @@
+"""The manifest of a run: with what it was made, for whoever wants to make it again."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from tinygrad_mlp.kernels.launch import get_num_threads
+
+__all__ = ["describe_machine"]
+
+_PACKAGES = ("tinygrad_mlp", "numpy", "numba", "llvmlite", "matplotlib", "safetensors")
+
+
+def describe_machine() -> dict[str, Any]:
+    """Versions, operating system, CPU and threads."""
+    return {
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
+        "platform": platform.platform(),
+        "cpu": _cpu(),
+        "logical_cpus": os.cpu_count(),
+        "threads": get_num_threads(),
+        "command": sys.argv,
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _cpu() -> str:
+    """The CPU's name as its maker calls it, where the system tells."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

@@ -1,0 +1,67 @@
+"""What a finished run writes: the weights, figures, and the manifest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinygrad_mlp import plot
+from tinygrad_mlp.autodiff.mode import no_grad
+from tinygrad_mlp.autodiff.tensor import Tensor
+from tinygrad_mlp.data.image import ImageDataset
+from tinygrad_mlp.train.evaluation import evaluate, outputs
+from tinygrad_mlp.train.manifest import describe_machine
+from tinygrad_mlp.train.metrics import ClassificationReport
+
+if TYPE_CHECKING:
+    from tinygrad_mlp.data.dataset import Dataset
+    from tinygrad_mlp.train.run_folder import RunFolder
+    from tinygrad_mlp.train.trainer import Trainer
+
+__all__ = ["write_results"]
+
+
+def write_results(folder: RunFolder, trainer: Trainer) -> None:
+    """Export the net, draw the figures, write the manifest. Raises `CheckpointError` where a file cannot be written."""
+    folder.write_model(trainer.net)
+    results: dict[str, Any] = {"best_epoch": trainer.history.best, "stopped": trainer.stop_reason or "all epochs done"}
+    name: str = trainer.settings["train"]["name"]
+    folder.draw("curves", plot.curves(trainer.history, data=name))
+    if trainer.val is not None:
+        results["validation"] = _on_validation_data(folder, trainer, trainer.val, f"{name}, validation")
+    folder.write_manifest(
+        {
+            **describe_machine(),
+            "seed": trainer.seed,
+            "data": {"train": _source(trainer.loader.dataset), "validation": _source(trainer.val)},
+            "settings": trainer.settings,
+            "config": trainer.config,
+            "results": results,
+        }
+    )
+
+
+def _on_validation_data(folder: RunFolder, trainer: Trainer, val: Dataset, words: str) -> dict[str, Any]:
+    """Scores of the final net, and the figures that need them: not on the test data, which would be looked at early."""
+    if not isinstance(val, ImageDataset):
+        report = evaluate(trainer.net, val, loss=trainer.loss)
+        if isinstance(report, ClassificationReport):
+            classes = [str(number) for number in range(report.num_classes)]
+            folder.draw("confusion", plot.confusion(report.confusion, classes, data=words))
+        return report.as_dict()
+    logits = outputs(trainer.net, val)
+    with no_grad():
+        loss = trainer.loss(Tensor(logits), Tensor(val.labels)).item()
+        probabilities = Tensor(logits).softmax(1).array
+    report = ClassificationReport(logits.shape[1])
+    report.update(logits, val.labels, loss)
+    folder.draw("confusion", plot.confusion(report.confusion, val.classes, data=words))
+    predicted = np.argmax(logits, 1)
+    folder.draw("mistakes", plot.mistakes(val.images, val.labels, predicted, probabilities, val.classes, data=words))
+    return report.as_dict()
+
+
+def _source(dataset: object) -> str | None:
+    """Where the data were found."""
+    return getattr(dataset, "source", None)

@@ -1,0 +1,104 @@
+"""`RunFolder`: the files that a run leaves.
+
+config.json            what was asked for
+metrics.jsonl          a line of JSON per epoch
+checkpoint.safetensors everything needed to go on
+model.safetensors      the best weights, once the run is finished; so are the following
+curves.png             loss, accuracy and learning rate against the epoch
+confusion.png          which class was taken for which, on the validation data
+mistakes.png           the validation images that the net was surest of and got wrong
+manifest.json          hashes of the data, versions, CPU, threads, results
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinygrad_mlp import plot
+from tinygrad_mlp.errors import ArgumentError, CheckpointError
+from tinygrad_mlp.train.checkpoint import load_checkpoint, save_checkpoint, save_model, write_atomically
+from tinygrad_mlp.train.history import History, Row
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from tinygrad_mlp.kernels.launch import Array
+    from tinygrad_mlp.nn.module import Module
+
+__all__ = ["RunFolder"]
+
+
+class RunFolder:
+    """The folder of one run. Every method that writes raises `CheckpointError` where it cannot."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.checkpoint = self.path / "checkpoint.safetensors"
+        self.metrics = self.path / "metrics.jsonl"
+        self.model = self.path / "model.safetensors"
+
+    def holds_a_run(self) -> bool:
+        """Whether there is something that a new run would overwrite."""
+        return any(path.exists() for path in (self.checkpoint, self.metrics, self.model))
+
+    def open(self, config: Mapping[str, Any], resume: bool) -> tuple[dict[str, Array], dict[str, Any]] | None:
+        """Make the folder and write config.json; return the checkpoint to go on from, if one is there and wanted.
+
+        Raises `ArgumentError` for a folder that holds a run already, unless this is to go on with it.
+        """
+        if not resume and self.holds_a_run():
+            raise ArgumentError(
+                f"{self.path} holds a run already: resume=True goes on with it; else name another folder or delete it"
+            )
+        saved = load_checkpoint(self.checkpoint) if resume and self.checkpoint.exists() else None
+        self._write_json("config.json", config)
+        return saved
+
+    def save(self, arrays: Mapping[str, Array], info: Mapping[str, Any]) -> None:
+        """Replace the checkpoint."""
+        save_checkpoint(self.checkpoint, arrays, info)
+
+    def write_metrics(self, history: History) -> None:
+        """Write metrics.jsonl anew: after a resume, without the epochs that came after the checkpoint."""
+        write_atomically(self.metrics, history.to_jsonl().encode())
+
+    def append_metrics(self, row: Row) -> None:
+        """Add the line of an epoch and flush it."""
+        try:
+            with self.metrics.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+        except OSError as error:
+            raise CheckpointError(f"{self.metrics}: it could not be written ({error.strerror or error})") from error
+
+    def write_model(self, net: Module) -> None:
+        """Export the weights."""
+        save_model(self.model, net)
+
+    def draw(self, name: str, figure: Figure) -> None:
+        """Write a figure as `name`.png."""
+        path = self.path / f"{name}.png"
+        try:
+            plot.save(figure, path)
+        except OSError as error:
+            raise CheckpointError(f"{path}: it could not be written ({error.strerror or error})") from error
+
+    def write_manifest(self, manifest: Mapping[str, Any]) -> None:
+        """Write manifest.json anew."""
+        self._write_json("manifest.json", manifest)
+
+    def add_result(self, name: str, result: Mapping[str, Any]) -> None:
+        """Add a result to manifest.json, beneath "results"."""
+        path = self.path / "manifest.json"
+        try:
+            manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, json.JSONDecodeError) as error:
+            raise CheckpointError(f"{path}: it cannot be read ({error}); fit() writes it at the end") from error
+        manifest.setdefault("results", {})[name] = dict(result)
+        self.write_manifest(manifest)
+
+    def _write_json(self, name: str, content: Mapping[str, Any]) -> None:
+        text = json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n"
+        write_atomically(self.path / name, text.encode())

@@ -1,0 +1,430 @@
+"""`Trainer`: the training loop, with validation, early stopping, checkpoints and a run folder around it.
+
+The loop itself is `training_step`, `_train_epoch` and `fit`; the rest of this file begins, watches and ends it.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from tinygrad_mlp.autodiff.tensor import Tensor
+from tinygrad_mlp.data.dataset import Dataset
+from tinygrad_mlp.data.loader import DataLoader
+from tinygrad_mlp.errors import ArgumentError, CheckpointError, DataError, NonFiniteError
+from tinygrad_mlp.kernels.launch import Array
+from tinygrad_mlp.nn import functional as F
+from tinygrad_mlp.nn.module import Module
+from tinygrad_mlp.optim.average import ExponentialMovingAverage
+from tinygrad_mlp.optim.checks import check_count, check_range
+from tinygrad_mlp.optim.clip import clip_grad_norm_
+from tinygrad_mlp.optim.one_cycle import OneCycleLR
+from tinygrad_mlp.optim.optimizer import Optimizer
+from tinygrad_mlp.optim.plateau import ReduceLROnPlateau
+from tinygrad_mlp.optim.schedules import LRScheduler
+from tinygrad_mlp.train.callbacks import Callback
+from tinygrad_mlp.train.diagnosis import first_cause
+from tinygrad_mlp.train.evaluation import Loss, LossReport, check_dataset, evaluate
+from tinygrad_mlp.train.history import History, Row
+from tinygrad_mlp.train.interrupt import CtrlC, in_session
+from tinygrad_mlp.train.metrics import ClassificationReport
+from tinygrad_mlp.train.progress import make_progress
+from tinygrad_mlp.train.results import write_results
+from tinygrad_mlp.train.run_folder import RunFolder
+from tinygrad_mlp.train.settings import describe_run, differences
+from tinygrad_mlp.train.state import EpochSums, copy_of_weights, gather, generators_of, restore
+
+__all__ = ["Trainer"]
+
+
+class _Interrupted(BaseException):
+    """Ctrl-C was pressed, and the step that was under way is done."""
+
+
+class Trainer:
+    """Train a net: epochs of steps, validation after each, and at the end the weights of the best epoch.
+
+    Parameters
+    ----------
+    net, optimizer:
+        A module, and an optimizer of its parameters.
+    loss:
+        Function of (output, target) whose result is the mean over the batch.
+    schedule:
+        Of the learning rate, made on `optimizer`.
+    schedule_every:
+        When to step it: "batch" or "epoch". By default after each batch for `OneCycleLR`, whose length is stated in
+        batches, and after each epoch for all others, as they are usually stated.
+    average:
+        A moving average of the weights: updated after each step; validation and the final net take the averaged ones.
+    clip_norm:
+        Limit on the common norm of all gradients.
+    patience:
+        Stop early, after so many epochs: with `stop_on="loss"` epochs in a row without a new lowest validation loss,
+        with `stop_on="increases"` epochs in a row in each of which it rose.
+    epochs, batch_size, drop_last:
+        Length of training; samples in a step; whether to leave out a smaller last batch.
+    seed:
+        Of the order of samples. (Weights and dropout draw from the generator of `tg.manual_seed`.)
+    out:
+        Folder for the files of the run; see `run_folder.py`. Without one nothing is written.
+    resume:
+        Go on from the checkpoint in `out`, with the same bits as if nothing had happened, also in the middle of an
+        epoch; start anew where there is none.
+    checkpoint_every, checkpoint_seconds:
+        A checkpoint is written after each epoch, and within it after so many steps and so many seconds.
+    progress:
+        A bar and a line per epoch; in a file or pipe the lines alone.
+    callbacks:
+        Code of your own; see `Callback`.
+    config:
+        Settings of your own to keep in config.json, such as command-line arguments.
+    resume_command:
+        What to tell a user who pressed Ctrl-C, to go on with.
+
+    Raises
+    ------
+    ArgumentError
+        An impossible setting.
+
+    >>> trainer = tg.Trainer(net, optimizer, epochs=5, out="runs/first")
+    >>> history = trainer.fit(train, val)
+    >>> print(tg.evaluate(net, test))
+    """
+
+    def __init__(
+        self,
+        net: Module,
+        optimizer: Optimizer,
+        loss: Loss = F.cross_entropy,
+        *,
+        schedule: LRScheduler | ReduceLROnPlateau | None = None,
+        schedule_every: Literal["batch", "epoch"] | None = None,
+        average: ExponentialMovingAverage | None = None,
+        clip_norm: float | None = None,
+        patience: int | None = None,
+        stop_on: Literal["loss", "increases"] = "loss",
+        epochs: int = 20,
+        batch_size: int = 64,
+        drop_last: bool = False,
+        seed: int = 0,
+        out: str | Path | None = None,
+        resume: bool = False,
+        checkpoint_every: int | None = None,
+        checkpoint_seconds: float = 60.0,
+        progress: bool = True,
+        callbacks: Sequence[Callback] = (),
+        config: Mapping[str, Any] | None = None,
+        resume_command: str | None = None,
+    ) -> None:
+        self.net, self.optimizer, self.loss = net, optimizer, loss
+        self.schedule = schedule
+        self.schedule_every = schedule_every or ("batch" if isinstance(schedule, OneCycleLR) else "epoch")
+        self.average = average
+        self.clip_norm = None if clip_norm is None else check_range("Trainer", "clip_norm", clip_norm)
+        self.patience = None if patience is None else check_count("Trainer", "patience", patience)
+        self.stop_on = stop_on
+        self.epochs = check_count("Trainer", "epochs", epochs)
+        self.batch_size = check_count("Trainer", "batch_size", batch_size)
+        self.drop_last = drop_last
+        self.seed = seed
+        self.folder = None if out is None else RunFolder(out)
+        self.resume = resume
+        self.checkpoint_every = checkpoint_every and check_count("Trainer", "checkpoint_every", checkpoint_every)
+        self.checkpoint_seconds = check_range("Trainer", "checkpoint_seconds", checkpoint_seconds)
+        self.callbacks = [*make_progress(progress), *callbacks]
+        self.config = dict(config or {})
+        self.resume_command = resume_command
+        self._check_choices()
+        self.first_groups = [dict(group) for group in optimizer.param_groups]
+
+        # Where training is: all of this goes into a checkpoint (see state.py).
+        self.epoch = 0  # epochs that are finished
+        self.batch = 0  # batches done of the one under way
+        self.sums = EpochSums()
+        self.history = History()
+        self.best_weights: dict[str, Array] = {}
+        self.stop_reason: str | None = None
+        self.settings: dict[str, Any] = {}
+
+        self._ctrl_c = CtrlC()
+        self._saved_at = time.monotonic()
+
+    # The loop -------------------------------------------------------------------------------------------------------
+
+    def fit(self, train: Dataset, val: Dataset | None = None) -> History:
+        """Train on `train`, choose the best epoch by the loss on `val`; the net then has that epoch's weights.
+
+        Without `val` it keeps the weights of the last epoch. Ctrl-C finishes the step, saves, says how to go on, and
+        exits with status 130; in a notebook it returns instead, and another call goes on. After the end, a call only
+        returns the history.
+
+        Raises
+        ------
+        DataError
+            A test split among the data, which is for the last evaluation alone.
+        NonFiniteError
+            A NaN or an infinity. The message names the step, the samples and the first op and module that made it. The
+            weights are those before the step; the last checkpoint stays.
+        CheckpointError
+            The run folder cannot be written, or holds the checkpoint of another run.
+        ArgumentError
+            The folder holds a run already, or patience or schedule need validation data and there are none.
+        """
+        self._begin(train, val)
+        try:
+            with self._ctrl_c:
+                for callback in self.callbacks:
+                    callback.on_fit_start(self)
+                while not self.finished:
+                    self._train_epoch()
+                    self._end_epoch()
+        except _Interrupted:
+            self._save()
+            interrupted = True
+        else:
+            interrupted = False
+        finally:
+            for callback in self.callbacks:
+                callback.on_fit_end(self)
+        if interrupted:
+            self._leave()
+        else:
+            self._finish()
+        return self.history
+
+    def _train_epoch(self) -> None:
+        """Go once through the training data, or through what a checkpoint left of an epoch."""
+        self.net.train()
+        self.loader.set_epoch(self.epoch, self.batch)
+        start = time.perf_counter() - self.sums.seconds
+        for x, y in self.loader:
+            randomness = self._randomness()
+            try:
+                loss, output = self.training_step(x, y)
+            except NonFiniteError as error:
+                raise self._explained(error, x, y, randomness) from error
+            self.batch += 1
+            self.sums.add(loss, output, y)
+            self.sums.seconds = time.perf_counter() - start
+            self._after_step()
+
+    def training_step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """One step on one batch; returns its loss and the net's output. Override it to train in another way."""
+        self.optimizer.zero_grad()
+        output = self.net(x)
+        loss = self.loss(output, y)
+        loss.backward()
+        if self.clip_norm is not None:
+            clip_grad_norm_(self.net.parameters(), self.clip_norm)
+        self.optimizer.step()
+        if self.average is not None:
+            self.average.update()
+        if isinstance(self.schedule, LRScheduler) and self.schedule_every == "batch":
+            self.schedule.step()
+        return loss, output
+
+    def _after_step(self) -> None:
+        for callback in self.callbacks:
+            callback.on_step_end(self)
+        if self._ctrl_c.pressed:
+            raise _Interrupted
+        due = self.checkpoint_every is not None and self.batch % self.checkpoint_every == 0
+        if due or time.monotonic() - self._saved_at > self.checkpoint_seconds:
+            self._save()
+
+    def _end_epoch(self) -> None:
+        """Validate, keep the weights if they are the best so far, step the schedule, write it all down."""
+        row: Row = {"epoch": self.epoch + 1, "train_loss": self.sums.loss, "train_accuracy": self.sums.accuracy}
+        if self.val is not None:
+            report = self._validate(self.val)
+            row |= {"val_loss": report.loss, "val_accuracy": getattr(report, "accuracy", None)}
+        row |= {
+            "lr": float(self.optimizer.param_groups[0]["lr"]),
+            "seconds": round(self.sums.seconds, 3),
+            "images_per_second": round(self.sums.samples_per_second, 1),
+        }
+        self.history.append(row)
+        if self.val is None or self.history.epochs_since_best() == 0:
+            self.best_weights = self._weights_to_use()
+        self._step_schedule(row)
+        self.epoch, self.batch, self.sums = self.epoch + 1, 0, EpochSums()
+        self._stop_if_patience_is_over()
+        for callback in self.callbacks:
+            callback.on_epoch_end(self, self.history.rows[-1])
+        if self.folder is not None:
+            self.folder.append_metrics(self.history.rows[-1])
+        self._save()
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done or training stopped early."""
+        return self.batch == 0 and (self.epoch >= self.epochs or self.stop_reason is not None)
+
+    def stop(self, reason: str) -> None:
+        """Make the epoch that is under way, or just ended, the last: for callbacks."""
+        self.stop_reason = reason
+
+    def test(self, dataset: Dataset) -> ClassificationReport | LossReport:
+        """Evaluate the net on the test split, after `fit`, and add the result to the run's manifest."""
+        report = evaluate(self.net, dataset, loss=self.loss)
+        if self.folder is not None:
+            self.folder.add_result("test", {**report.as_dict(), "uses": getattr(dataset, "uses", None)})
+        return report
+
+    # Beginning ------------------------------------------------------------------------------------------------------
+
+    def _check_choices(self) -> None:
+        if self.stop_on not in ("loss", "increases"):
+            raise ArgumentError(f"Trainer: stop_on={self.stop_on!r}, expected 'loss' or 'increases'")
+        if self.schedule_every not in ("batch", "epoch"):
+            raise ArgumentError(f"Trainer: schedule_every={self.schedule_every!r}, expected 'batch' or 'epoch'")
+        if isinstance(self.schedule, ReduceLROnPlateau) and self.schedule_every == "batch":
+            raise ArgumentError("Trainer: ReduceLROnPlateau looks at the validation loss, once an epoch")
+        if self.resume and self.folder is None:
+            raise ArgumentError("Trainer: resume=True needs the run's folder, out=...")
+
+    def _begin(self, train: Dataset, val: Dataset | None) -> None:
+        """Check the data, make the loader, and open the run folder at the first call."""
+        _check_part(train, "train")
+        if val is not None:
+            _check_part(val, "validate")
+        elif self.patience is not None or isinstance(self.schedule, ReduceLROnPlateau):
+            raise ArgumentError("Trainer: patience and ReduceLROnPlateau need validation data: fit(train, val)")
+        self.loader = DataLoader(train, self.batch_size, shuffle=True, drop_last=self.drop_last, seed=self.seed)
+        self.val = val
+        self._generators = list(generators_of(self.net).values())
+        settings = describe_run(self, train, val)
+        if not self.settings:
+            self.settings = settings
+            self._open_folder()
+        elif changed := differences(self.settings, settings):
+            raise ArgumentError(
+                "Trainer: this call goes on with the run that was begun; changed are " + _listed(changed)
+            )
+        self._saved_at = time.monotonic()
+
+    def _open_folder(self) -> None:
+        if self.folder is None:
+            return
+        saved = self.folder.open({**self.settings, "config": self.config}, self.resume)
+        if saved is not None:
+            self._restore(*saved)
+        elif self.resume:
+            _say(f"{self.folder.path} holds no checkpoint yet; training starts from the beginning")
+        self.folder.write_metrics(self.history)
+
+    def _restore(self, arrays: Mapping[str, Array], info: Mapping[str, Any]) -> None:
+        assert self.folder is not None
+        changed = differences(info["settings"], {**self.settings, "epochs": info["settings"]["epochs"]})
+        if changed:
+            raise CheckpointError(f"checkpoint {self.folder.checkpoint}: it is of another run: {_listed(changed)}")
+        if info["settings"]["epochs"] != self.epochs:
+            _say(
+                f"the run was begun with {info['settings']['epochs']} epochs and goes on to {self.epochs}; where its "
+                "schedule depends on that, the result differs from that of an uninterrupted run"
+            )
+        try:
+            restore(self, arrays, info)
+        except (CheckpointError, KeyError, TypeError) as error:
+            raise CheckpointError(f"checkpoint {self.folder.checkpoint}: {error}") from error
+
+    # Watching -------------------------------------------------------------------------------------------------------
+
+    def _randomness(self) -> list[Array]:
+        """Where the random generators are, so that the batch can be repeated with the same dropout masks."""
+        return [generator.get_state() for generator in self._generators]
+
+    def _explained(self, error: NonFiniteError, x: Tensor, y: Tensor, randomness: list[Array]) -> NonFiniteError:
+        """The error again, with everything that helps to find its cause."""
+        for generator, state in zip(self._generators, randomness, strict=True):
+            generator.set_state(state)
+        first = self.batch * self.batch_size
+        stop = first + len(y)
+        samples = self.loader.order(self.epoch)[first:stop]
+        listed = ", ".join(str(sample) for sample in samples[:10]) + (", …" if len(samples) > 10 else "")
+        kept = "" if self.folder is None else self._last_checkpoint()
+        return NonFiniteError(
+            f"training stopped in epoch {self.epoch + 1}, step {self.batch + 1} of {len(self.loader)}: {error}\n"
+            f"  first cause: {first_cause(self.net, self.loss, x, y, samples)}\n"
+            f"  batch: samples {listed} of the training data, trainer.loader.order({self.epoch})[{first}:{stop}]\n"
+            f"  the weights are those before this step{kept}\n"
+            "  what often helps: a lower learning rate, clip_norm=1, standardised inputs"
+        )
+
+    def _last_checkpoint(self) -> str:
+        assert self.folder is not None
+        return f"; the last good checkpoint: {self.folder.checkpoint}" if self.folder.checkpoint.exists() else ""
+
+    def _validate(self, val: Dataset) -> ClassificationReport | LossReport:
+        try:
+            if self.average is None:
+                return evaluate(self.net, val, loss=self.loss)
+            with self.average.applied():
+                return evaluate(self.net, val, loss=self.loss)
+        except NonFiniteError as error:
+            raise NonFiniteError(
+                f"validation after epoch {self.epoch + 1}: {error}{self._last_checkpoint()}"
+            ) from error
+
+    def _weights_to_use(self) -> dict[str, Array]:
+        """A copy of the weights that this epoch ends with: the averaged ones, where there is an average."""
+        return copy_of_weights(self.net) if self.average is None else self.average.state_dict()["average"]
+
+    def _step_schedule(self, row: Row) -> None:
+        if isinstance(self.schedule, ReduceLROnPlateau):
+            self.schedule.step(row["val_loss"] or 0.0)
+        elif self.schedule is not None and self.schedule_every == "epoch":
+            self.schedule.step()
+
+    def _stop_if_patience_is_over(self) -> None:
+        if self.patience is None:
+            return
+        if self.stop_on == "loss" and self.history.epochs_since_best() >= self.patience:
+            self.stop(f"no lower validation loss in {self.patience} epochs")
+        if self.stop_on == "increases" and self.history.increases_in_a_row() >= self.patience:
+            self.stop(f"the validation loss rose {self.patience} times in a row")
+
+    def _save(self) -> None:
+        if self.folder is not None:
+            self.folder.save(*gather(self))
+        self._saved_at = time.monotonic()
+
+    # Ending ---------------------------------------------------------------------------------------------------------
+
+    def _leave(self) -> None:
+        """After Ctrl-C."""
+        where = f"epoch {self.epoch + 1}, step {self.batch} of {len(self.loader)}"
+        if self.folder is None:
+            _say(f"interrupted in {where}; nothing is saved, since there is no folder: Trainer(..., out='runs/name')")
+        else:
+            again = self.resume_command or f"Trainer(..., out={str(self.folder.path)!r}, resume=True).fit(...)"
+            _say(f"interrupted in {where}; saved in {self.folder.path}. To go on: {again}")
+        if not in_session():
+            raise SystemExit(130)
+        _say("the net has the weights of this step; trainer.fit(train, val) goes on")
+
+    def _finish(self) -> None:
+        self.net.load_state_dict(self.best_weights)
+        if self.folder is not None:
+            write_results(self.folder, self)
+
+
+def _check_part(dataset: Dataset, purpose: str) -> None:
+    check_dataset("Trainer.fit", dataset)
+    if getattr(dataset, "split", None) == "test":
+        raise DataError(
+            f"Trainer.fit: {dataset!r} is the test split, which is locked: train and validate on the other parts, and "
+            f"use it once, at the end, in tg.evaluate (got it to {purpose} on)"
+        )
+
+
+def _listed(changes: list[str]) -> str:
+    return "; ".join(changes)
+
+
+def _say(words: str) -> None:
+    print(words, file=sys.stderr, flush=True)
