@@ -2,6 +2,7 @@
 
 from tinygrad_mlp.train.callbacks import Callback
 from tinygrad_mlp.train.checkpoint import load_checkpoint, load_model, save_checkpoint, save_model
+from tinygrad_mlp.train.cross_validation import CrossValidation, Fold, cross_validate
 from tinygrad_mlp.train.evaluation import LossReport, evaluate, predict
 from tinygrad_mlp.train.history import History
 from tinygrad_mlp.train.metrics import (
@@ -21,6 +22,8 @@ __all__ = [
     "Callback",
     "ClassScores",
     "ClassificationReport",
+    "CrossValidation",
+    "Fold",
     "History",
     "LossReport",
     "Mean",
@@ -28,6 +31,7 @@ __all__ = [
     "Trainer",
     "accuracy",
     "confusion_matrix",
+    "cross_validate",
     "evaluate",
     "expected_calibration_error",
     "load_checkpoint",

@@ -1,0 +1,219 @@
+"""Train a multi-layer perceptron on Fashion-MNIST, choose its best epoch on validation data, test it once.
+
+    python examples/fashion_mlp.py                                    # a good recipe: 512-256 ReLU, dropout, AdamW
+    python examples/fashion_mlp.py --hidden 50 50 --activation sigmoid --optimizer sgd --lr 0.5 --momentum 0.9 \
+        --averaged --l2 1e-4 --batch-size 64 --epochs 110 --schedule constant --dropout 0
+
+Every run leaves its weights, figures, metrics and settings in a folder of its own, runs/<name>; Ctrl-C saves, and
+--resume goes on.
+"""
+
+import argparse
+import shlex
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import NoReturn
+
+from rich.console import Console
+from rich.table import Table
+
+import tinygrad_mlp as tg
+from tinygrad_mlp import data, nn, optim, train
+
+DATA = {
+    "fashion-mnist": partial(data.fashion_mnist, synthetic="never"),
+    "mnist": data.mnist,
+    "synthetic-fashion": data.synthetic_fashion,
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:  # noqa: D102
+        self.exit(2, f"error: {message}\n")
+
+
+def count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    net = parser.add_argument_group("net").add_argument
+    net("--hidden", type=count, nargs="*", default=[512, 256], help="units of each hidden layer (default: 512 256)")
+    net("--activation", default="relu", help=", ".join(nn.ACTIVATIONS))
+    net("--init", choices=sorted(set(nn.init.INITIALIZERS) - {"constant"}), help="of the weights; biases are then 0")
+    net("--dropout", type=float, default=0.3, help="after each hidden layer (default: 0.3)")
+    net("--batch-norm", action="store_true", help="before each activation")
+    step = parser.add_argument_group("training").add_argument
+    step("--optimizer", default="adamw", help=", ".join(optim.OPTIMIZERS))
+    step("--lr", type=float, default=2e-3, help="learning rate, of one-cycle the highest (default: 0.002)")
+    step("--schedule", choices=["constant", *optim.SCHEDULES], default="onecycle", help="of the learning rate")
+    step("--momentum", type=float, help="of sgd and rmsprop")
+    step("--averaged", action="store_true", help="sgd: momentum as an average of gradients, with shorter steps")
+    step("--weight-decay", type=float, help="default: the optimizer's own")
+    step("--l1", type=float, default=0.0, help="penalty on the weights' absolute values")
+    step("--l2", type=float, default=0.0, help="penalty on the weights' squares")
+    step("--label-smoothing", type=float, default=0.0, help="part of the target that all classes share")
+    step("--ema", type=float, metavar="DECAY", help="use a moving average of the weights, e.g. 0.999")
+    step("--batch-size", type=count, default=256)
+    step("--epochs", type=count, default=20)
+    step("--patience", type=count, help="stop after so many epochs without a lower validation loss")
+    step("--folds", type=count, help="cross-validate with so many folds; the test data are not used")
+    step("--seed", type=int, default=0, help="of weights, dropout and the order of images")
+    step("--threads", type=count, help="default: all; results have the same bits for any number")
+    files = parser.add_argument_group("data and files").add_argument
+    files("--data", choices=list(DATA), help="default: fashion-mnist; synthetic-fashion where that cannot be had")
+    files("--standardize", choices=["global", "feature", "image", "none"], default="global", help="pixels to inputs")
+    files("--limit", type=count, help="train on so many images only")
+    files("--out", type=Path, help="folder of the run (default: runs/<data>-<hidden>-seed<seed>)")
+    files("--resume", action="store_true", help="go on with the run in that folder")
+    return parser.parse_args(argv)
+
+
+def make_net(args: argparse.Namespace, inputs: int, classes: int) -> nn.Sequential:
+    layers: list[nn.Module] = [nn.Flatten()]  # (N, 1, 28, 28) -> (N, 784)
+    for width in args.hidden:
+        layers.append(nn.Linear(inputs, width))
+        if args.batch_norm:
+            layers.append(nn.BatchNorm1d(width))
+        layers.append(nn.activation(args.activation))
+        if args.dropout:
+            layers.append(nn.Dropout(args.dropout))
+        inputs = width
+    net = nn.Sequential(*layers, nn.Linear(inputs, classes))
+    if args.init:
+        for layer in net:
+            if isinstance(layer, nn.Linear):
+                nn.init.initializer(args.init)(layer.weight)
+                nn.init.zeros_(layer.bias)
+    return net
+
+
+def make_optimizer(args: argparse.Namespace, net: nn.Module) -> optim.Optimizer:
+    options = {
+        "lr": args.lr,
+        "l1": args.l1,
+        "l2": args.l2,
+        "weight_decay": args.weight_decay,
+        "momentum": args.momentum,
+    }
+    options = {name: value for name, value in options.items() if value is not None}
+    if args.averaged:
+        options["averaged"] = True
+    return optim.make_optimizer(args.optimizer, net.named_parameters(), **options)
+
+
+def make_schedule(args: argparse.Namespace, optimizer: optim.Optimizer, steps: int):
+    """One-cycle goes on after each of the epoch's `steps`, the others after each epoch."""
+    if args.schedule == "constant":
+        return None
+    options = {
+        "onecycle": {"max_lr": args.lr, "total_steps": args.epochs * steps, "cycle_momentum": "adam" in args.optimizer},
+        "cosine": {"T_max": args.epochs},
+        "linear": {"start_factor": 0.1, "total_iters": max(1, args.epochs // 10)},
+        "exponential": {"gamma": 0.01 ** (1 / args.epochs)},  # to a hundredth
+        "step": {"step_size": max(1, args.epochs // 3)},
+        "multistep": {"milestones": [args.epochs // 2, args.epochs * 3 // 4]},
+        "plateau": {"patience": 3, "factor": 0.3},
+    }
+    return optim.make_schedule(args.schedule, optimizer, **options[args.schedule])
+
+
+def make_trainer(args: argparse.Namespace, dataset: data.ImageDataset, out: Path, seed: int) -> tg.Trainer:
+    tg.manual_seed(seed)
+    net = make_net(args, dataset.images[0].size, len(dataset.classes))
+    optimizer = make_optimizer(args, net)
+    return tg.Trainer(
+        net,
+        optimizer,
+        nn.CrossEntropyLoss(label_smoothing=args.label_smoothing),
+        schedule=make_schedule(args, optimizer, steps=-(-len(dataset) // args.batch_size)),
+        average=optim.ExponentialMovingAverage(net, args.ema) if args.ema else None,
+        epochs=args.epochs,
+        batch_size=args.batch_size,
+        patience=args.patience,
+        seed=seed,
+        out=out,
+        resume=args.resume,
+        config={name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()},
+        resume_command=f"{args.command} --out {shlex.quote(str(args.out))} --resume",
+    )
+
+
+def choose_folder(args: argparse.Namespace, dataset: data.ImageDataset) -> Path:
+    """The folder given, else runs/<name>; so that no run is overwritten, runs/<name>-2 and so on."""
+    if args.out:
+        return args.out
+    name = "-".join([dataset.name, *map(str, args.hidden), f"seed{args.seed}"])
+    folders = [Path("runs", name), *(Path("runs", f"{name}-{number}") for number in range(2, 1000))]
+    taken = [folder for folder in folders if train.RunFolder(folder).holds_a_run()]
+    if args.resume:
+        return taken[-1] if taken else folders[0]
+    free = next(folder for folder in folders if folder not in taken)
+    if taken:
+        print(f"{taken[-1]} holds a run already (--resume goes on with it); this one goes to {free}")
+    return free
+
+
+def cross_validate(args: argparse.Namespace, dataset: data.ImageDataset, console: Console) -> None:
+    def make(fold: int, part: data.ImageDataset) -> tg.Trainer:
+        print(f"fold {fold + 1} of {args.folds}")
+        return make_trainer(args, part, args.out / f"fold-{fold + 1}", args.seed + fold)
+
+    result = train.cross_validate(make, dataset, args.folds, args.seed)
+    console.print(result.table(f"{dataset.name}: {args.folds}-fold cross-validation"))
+
+
+def run(args: argparse.Namespace) -> None:
+    start, console = time.perf_counter(), Console()
+    if args.threads:
+        tg.set_num_threads(args.threads)
+    load = DATA[args.data] if args.data else data.fashion_mnist
+    training, val, test = load(standardize=args.standardize)
+    if args.limit:
+        training = training.subset(args.limit)
+    args.out = choose_folder(args, training)
+    if args.folds:
+        cross_validate(args, training.join(val), console)
+        return
+
+    trainer = make_trainer(args, training, args.out, args.seed)
+    print(f"{training.name}: {len(training):,} images to train on, {len(val):,} to validate, {len(test):,} to test")
+    print(trainer.net)
+    history = trainer.fit(training, val)
+    report = trainer.test(test)
+
+    table = Table(title=f"{training.name}, best epoch {history.best['epoch']} of {args.epochs}")
+    table.add_column("")
+    for heading in ("images", "loss", "accuracy"):
+        table.add_column(heading, justify="right")
+    rows = (
+        ("training, while it learned", len(training), history.best["train_loss"], history.best["train_accuracy"]),
+        ("validation", len(val), history.best["val_loss"], history.best["val_accuracy"]),
+        ("test", len(test), report.loss, report.accuracy),
+    )
+    for name, images, loss, accuracy in rows:
+        table.add_row(name, f"{images:,}", f"{loss:.4f}", f"{100 * accuracy:.2f} %")
+    console.print(report.table(test.classes, f"{test.name}, each class of the test data"), table)
+    print(f"{time.perf_counter() - start:.1f} s; curves.png, confusion.png, mistakes.png and the net are in {args.out}")
+
+
+def main(argv: list[str]) -> int:
+    args = parse(argv)
+    args.command = shlex.join(["python", sys.argv[0], *argv])
+    try:
+        run(args)
+    except tg.errors.TinygradError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
