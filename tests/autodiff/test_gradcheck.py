@@ -64,7 +64,7 @@ def test_the_result_instead_of_an_exception():
     assert gradcheck(wrong, [drawn(*MATRIX), drawn(*MATRIX, seed=1)], raise_exception=False) is False
 
 
-@pytest.mark.parametrize("scale", [1e-12, 1e-6, 1.0, 1e6, 1e12])
+@pytest.mark.parametrize("scale", [1e-9, 1e-6, 1.0, 1e6, 1e12])
 def test_the_scale_of_a_function_does_not_matter(scale):
     x, y = drawn(*MATRIX), drawn(*MATRIX, seed=1)
     assert gradcheck(lambda x, y: right(x, y) * scale, [x, y])
@@ -119,8 +119,9 @@ def test_at_a_kink_any_derivative_between_left_and_right_is_right(slope):
 
 @pytest.mark.parametrize("slope", [-0.1, 1.1, 2.0, np.nan, np.inf])
 def test_at_a_kink_others_are_wrong(slope):
-    with pytest.raises(GradientError, match=r"1 derivative\(s\)[\s\S]*input 0\[0\]"):
+    with pytest.raises(GradientError, match=r"1 derivative\(s\)[\s\S]*input 0\[0\]") as caught:
         gradcheck(kinked(slope), leaf(0.0, 1.0))
+    assert str(caught.value).endswith(", at a kink") == np.isfinite(slope)
 
 
 def test_a_wrong_gradient_is_not_taken_for_a_kink_where_the_function_bends_sharply():

@@ -116,8 +116,9 @@ def certify(
     -------
     Certificate
         True if all derivatives are right; printed, a table of backprop, numeric, difference and verdict. A difference
-        counts as right up to the rounding of backprop, the error of the difference quotient itself (about ε²), and
-        kinks.
+        counts as right up to the rounding of backprop and the error of the difference quotient itself (about ε²); at a
+        kink, if backprop lies between the derivatives to the left and to the right. Where several kinks meet (a ReLU
+        layer of zeros) that says too little: certify the model with other weights.
 
     Raises
     ------

@@ -24,7 +24,7 @@ import numpy as np
 from tinygrad_mlp.autodiff.mode import anomaly, grad_enabled, module_stack
 from tinygrad_mlp.autodiff.tensor import Backward, Node, Tensor, wrap
 from tinygrad_mlp.errors import NonFiniteError
-from tinygrad_mlp.kernels.launch import Array
+from tinygrad_mlp.kernels.launch import Array, is_array
 
 __all__ = ["OPS", "needs_grad", "op"]
 
@@ -61,11 +61,12 @@ def _make(rule: Callable[..., tuple[Array, Backward]], view: bool) -> Callable[.
             bound.apply_defaults()
             args, kwargs = bound.args, bound.kwargs
         array, backward = rule(*args, **kwargs)
-        out = wrap(array)
+        # NumPy's sums and its arithmetic on 0-d arrays give scalars.
+        out = wrap(array) if is_array(array) else Tensor(np.asarray(array))
         if view:
             out.counter = args[0].counter
         if anomaly.get():
-            _check_output(name, array, args)
+            _check_output(name, out.array, args)
         if grad_enabled.get():
             inputs = tuple([arg if isinstance(arg, Tensor) else None for arg in args])
             for tensor in inputs:
