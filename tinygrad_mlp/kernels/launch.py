@@ -233,7 +233,7 @@ class _ThreadState(threading.local):
 _thread_state = _ThreadState()
 _parallel_lock = threading.Lock()  # Numba's workqueue layer aborts the process when two threads enter it
 _import_pid = os.getpid()
-# OpenMP's threads wait in a busy loop by default. On a machine that others use too, the loop of one thread then takes the
+# OpenMP lets waiting threads loop by default. On a machine that others use too, the loop of one thread then takes the
 # core from the very thread it waits for: a step of a small net took 16 ms instead of 1 ms. OpenMP reads this when Numba
 # loads it, at the first parallel launch; a setting of the user's own stands.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
