@@ -5,12 +5,20 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, cast
 
 import numpy as np
 
-from tinygrad_mlp.autodiff.differences import Comparison, FrozenGenerators, Probe, direction_mover, element_mover
+from tinygrad_mlp.autodiff.differences import (
+    AGREES,
+    CLOSER,
+    Comparison,
+    FrozenGenerators,
+    Probe,
+    direction_mover,
+    element_mover,
+)
 from tinygrad_mlp.autodiff.mode import enable_grad, no_grad
 from tinygrad_mlp.autodiff.tensor import Tensor, wrap
 from tinygrad_mlp.errors import ArgumentError, DtypeError, IndexRangeError
@@ -213,28 +221,33 @@ def _rows(
         scale = float(np.abs(gradient).max(initial=0.0))
         for index in indices:
             probe = Probe(element_mover(array, index, evaluate), [np.ones(())])
-            slack = atol * scale + floor + _curvature(probe, epsilon)
-            rows.append(probe.compare(name, index, float(gradient[index]), epsilon, rtol, slack))
+            judged = probe.compare(name, index, float(gradient[index]), epsilon, rtol, atol * scale + floor)
+            rows.append(_with_curvature(judged, probe, epsilon))
         if gradient.size > 1:
             direction = _direction(gradient.shape, np.random.Generator(np.random.Philox(key=[seed, 1 + position])))
             backprop = float((gradient * direction).sum(dtype=np.float64))
             length = float(np.sqrt(np.square(gradient, dtype=np.float64).sum()))
             probe = Probe(direction_mover([array], [direction], evaluate), [np.ones(())])
-            slack = atol * length + floor + _curvature(probe, epsilon)
-            rows.append(probe.compare(name, None, backprop, epsilon, rtol, slack))
+            judged = probe.compare(name, None, backprop, epsilon, rtol, atol * length + floor)
+            rows.append(_with_curvature(judged, probe, epsilon))
     return rows
+
+
+def _with_curvature(judged: Comparison, probe: Probe, epsilon: float) -> Comparison:
+    """A difference that smaller steps explain agrees, if it is no more than the error that a central difference has.
+
+    That is about its change from ε to ε/2, and at most about ε².
+    """
+    if judged.verdict != CLOSER:
+        return judged
+    change = abs(probe.central(epsilon)[0] - probe.central(epsilon / 2)[0])
+    return replace(judged, verdict=AGREES) if judged.difference <= 2 * min(change, epsilon**2) else judged
 
 
 def _direction(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
     """A random direction of length 1."""
     direction = rng.standard_normal(shape)
     return direction / np.sqrt(np.square(direction).sum())
-
-
-def _curvature(probe: Probe, epsilon: float) -> float:
-    """The error of the central difference itself: about its change from ε to ε/2, and at most about ε²."""
-    coarse, fine = probe.central(epsilon)[0], probe.central(epsilon / 2)[0]
-    return 2 * min(abs(coarse - fine), epsilon**2)
 
 
 def _loss_of(exact: Model, loss: Loss, batch: tuple[Tensor, Tensor]) -> Callable[[], list[Array]]:
