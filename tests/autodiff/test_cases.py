@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
+import tinygrad_mlp as tg
 from tests.autodiff.cases import CASES
 from tinygrad_mlp.autodiff import engine, ops
 from tinygrad_mlp.autodiff.op import OPS
@@ -60,8 +61,25 @@ def test_every_method_has_a_row():
     assert set(WITHOUT_ROW) <= methods - ROWS, "an exception that is none"
 
 
-def test_every_function_of_nn_functional_has_a_row():
-    assert set(functional.__all__) - ROWS == set()
+def functions_of(space: object) -> dict[str, object]:
+    """The functions of tensors that a module exports."""
+    found = {name: getattr(space, name) for name in space.__all__}
+    return {name: f for name, f in found.items() if getattr(f, "__module__", "").startswith(ops.__name__)}
+
+
+def test_every_function_of_the_package_has_a_row():
+    assert set(functions_of(tg)) - ROWS == set()
+    assert set(functions_of(functional)) - ROWS == set()
+    assert len(functions_of(tg)) > 80
+
+
+def test_functions_and_methods_of_one_name_are_one():
+    for space in (tg, functional):
+        for name, function in functions_of(space).items():
+            method = getattr(Tensor, name, function)
+            assert method is function or name == "where", name
+    x, condition, other = Tensor(np.arange(3.0)), Tensor(np.array([True, False, True])), Tensor(np.full(3, 9.0))
+    assert x.where(condition, other).tolist() == tg.where(condition, x, other).tolist() == [0, 9, 2]
 
 
 def names_in_graph(outputs: Sequence[Tensor]) -> Iterator[str]:
