@@ -40,13 +40,16 @@ from tinygrad_mlp.autodiff.gradcheck import gradcheck, gradgradcheck
 from tinygrad_mlp.autodiff.mode import anomaly_mode, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from tinygrad_mlp.autodiff.op import op
 from tinygrad_mlp.autodiff.ops.activation import relu, sigmoid
-from tinygrad_mlp.autodiff.ops.arithmetic import add, div, mul, neg, pow, sub
-from tinygrad_mlp.autodiff.ops.arrange import cat, chunk, flip, roll, split, stack, tril, triu, unbind
+from tinygrad_mlp.autodiff.ops.arithmetic import add, div, floor_divide, mul, neg, pow, remainder, sub
+from tinygrad_mlp.autodiff.ops.arrange import cat, chunk, diag, flip, meshgrid, roll, split, stack, tril, triu, unbind
 from tinygrad_mlp.autodiff.ops.compare import (
+    allclose,
     clamp,
     eq,
+    equal,
     ge,
     gt,
+    isclose,
     isfinite,
     isinf,
     isnan,
@@ -84,9 +87,9 @@ from tinygrad_mlp.autodiff.ops.elementary import (
     square,
     tanh,
 )
-from tinygrad_mlp.autodiff.ops.gather import gather, index_select, take_along_dim
+from tinygrad_mlp.autodiff.ops.gather import gather, index_select, scatter, scatter_add, take_along_dim
 from tinygrad_mlp.autodiff.ops.linear import bmm, dot, matmul, mm, mv, outer
-from tinygrad_mlp.autodiff.ops.order import argsort, nonzero, sort, topk
+from tinygrad_mlp.autodiff.ops.order import argsort, bincount, nonzero, sort, topk, unique
 from tinygrad_mlp.autodiff.ops.reduce import (
     all,
     amax,
@@ -134,6 +137,7 @@ __all__ = [
     "abs",
     "add",
     "all",
+    "allclose",
     "amax",
     "amin",
     "anomaly_mode",
@@ -143,6 +147,7 @@ __all__ = [
     "argmin",
     "argsort",
     "as_tensor",
+    "bincount",
     "bmm",
     "bool",
     "broadcast_to",
@@ -156,6 +161,7 @@ __all__ = [
     "cumsum",
     "data",
     "default_generator",
+    "diag",
     "div",
     "dot",
     "double",
@@ -165,6 +171,7 @@ __all__ = [
     "empty_like",
     "enable_grad",
     "eq",
+    "equal",
     "erf",
     "errors",
     "evaluate",
@@ -178,6 +185,7 @@ __all__ = [
     "float32",
     "float64",
     "floor",
+    "floor_divide",
     "from_dlpack",
     "from_numpy",
     "full",
@@ -194,6 +202,7 @@ __all__ = [
     "int32",
     "int64",
     "is_grad_enabled",
+    "isclose",
     "isfinite",
     "isinf",
     "isnan",
@@ -216,6 +225,7 @@ __all__ = [
     "max",
     "maximum",
     "mean",
+    "meshgrid",
     "min",
     "minimum",
     "mm",
@@ -245,10 +255,13 @@ __all__ = [
     "randperm",
     "reciprocal",
     "relu",
+    "remainder",
     "reshape",
     "roll",
     "round",
     "rsqrt",
+    "scatter",
+    "scatter_add",
     "set_grad_enabled",
     "set_num_threads",
     "sigmoid",
@@ -275,6 +288,7 @@ __all__ = [
     "triu",
     "uint8",
     "unbind",
+    "unique",
     "unsqueeze",
     "var",
     "where",

@@ -66,6 +66,14 @@ def bools() -> Any:
     return pairs(0, 2, dtype=bool)
 
 
+def apart(x: Any, y: Any) -> tuple[Any, Any]:
+    return x + 1.65, y * 0.5 + 0.66
+
+
+def divided(function: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda x, y: function(*apart(x, y))
+
+
 ARITHMETIC = [
     OpCase("add", arithmetic.add, np.add, pairs(), absolute=1),
     OpCase("sub", arithmetic.sub, np.subtract, pairs(), absolute=1),
@@ -77,6 +85,14 @@ ARITHMETIC = [
     *[OpCase(f"pow {n} of any sign", arithmetic.pow, np.power, with_number(number=n)) for n in (0, 2, 3)],
     OpCase("neg", arithmetic.neg, np.negative, arrays()),
     values("add integers", arithmetic.add, np.add, digits()),
+    # 1.65 to 1.95 divided by 0.66 to 0.81: away from the jumps, at whole quotients.
+    OpCase("floor_divide", lambda x, y: arithmetic.floor_divide(*apart(x, y)), divided(np.floor_divide), pairs(0, 0.3)),
+    OpCase(
+        "remainder", lambda x, y: arithmetic.remainder(*apart(x, y)), divided(np.remainder), pairs(0, 0.3), absolute=4
+    ),
+    values(
+        "remainder integers", lambda x, y: arithmetic.remainder(x - 2, y + 1), lambda x, y: (x - 2) % (y + 1), digits()
+    ),
 ]
 
 OPERATORS = [
@@ -90,6 +106,10 @@ OPERATORS = [
     OpCase("__rtruediv__", lambda x: 2.0 / x, lambda x: 2 / x, arrays(low=0.3)),
     OpCase("__pow__", lambda x, y: x**y, np.power, pairs(0.3, 3), ulps=8),
     OpCase("__rpow__", lambda x: 2.0**x, lambda x: 2**x, arrays(), ulps=8),
+    OpCase("__floordiv__", lambda x: x // 2.0, lambda x: x // 2, arrays(away_from=[-2, 0, 2])),
+    OpCase("__rfloordiv__", lambda x: 2.0 // x, lambda x: 2 // x, arrays(low=1.1, high=1.9)),
+    OpCase("__mod__", lambda x: x % 2.0, lambda x: x % 2, arrays(away_from=[-2, 0, 2])),
+    OpCase("__rmod__", lambda x: 2.0 % x, lambda x: 2 % x, arrays(low=1.1, high=1.9), absolute=4),
     OpCase("__neg__", lambda x: -x, np.negative, arrays()),
     OpCase("__abs__", abs, np.abs, arrays(away_from=[0])),
     OpCase("__matmul__", lambda x, y: x @ y, np.matmul, draw.matrix_pairs(), absolute=30),
@@ -145,6 +165,15 @@ COMPARE = [
     values("le", compare.le, np.less_equal, digits()),
     values("gt", compare.gt, np.greater, digits()),
     values("ge", compare.ge, np.greater_equal, digits()),
+    values("isclose", partial(compare.isclose, rtol=0.2, atol=0.1), partial(np.isclose, rtol=0.2, atol=0.1), pairs()),
+    values(
+        "isclose of special numbers",
+        lambda x: compare.isclose(x, x * 1.0, equal_nan=True),
+        lambda x: np.ones(x.shape, bool),
+        draw.with_special_numbers(),
+    ),
+    values("allclose", lambda x: Tensor(np.array(compare.allclose(x, x + 1e-9))), lambda x: np.array(True), arrays()),
+    values("equal", lambda x, y: Tensor(np.array(compare.equal(x, y))), np.array_equal, digits()),
     values("isfinite", compare.isfinite, np.isfinite, draw.with_special_numbers()),
     values("isnan", compare.isnan, np.isnan, draw.with_special_numbers()),
     values("isinf", compare.isinf, np.isinf, draw.with_special_numbers()),
@@ -157,6 +186,7 @@ COMPARE = [
     OpCase("maximum", compare.maximum, np.maximum, pairs(distinct=True)),
     OpCase("minimum", compare.minimum, np.minimum, pairs(distinct=True)),
     OpCase("clamp", compare.clamp, np.clip, draw.clamps()),
+    OpCase("clip", lambda x, *limits: x.clip(*limits), np.clip, draw.clamps()),
     OpCase("clamp by tensors", compare.clamp, np.clip, draw.clamps_by_tensors()),
 ]
 
@@ -230,14 +260,28 @@ SHAPE = [
     OpCase("flatten", shape.flatten, ref.flatten, draw.flattens()),
     OpCase("expand", shape.expand, ref.expand, draw.expansions()),
     OpCase("broadcast_to", lambda x, *s: shape.broadcast_to(x, s), ref.expand, draw.expansions()),
+    OpCase("expand_as", lambda x: x.expand_as(Tensor(np.ones((2, *x.shape)))), lambda x: np.stack([x, x]), arrays()),
+    OpCase("view_as", lambda x: x.view_as(Tensor(np.ones(x.numel()))), np.ravel, arrays()),
+    OpCase("repeat", shape.repeat, lambda x, *times: np.tile(x, times), draw.repeats()),
     OpCase("clone", shape.clone, np.copy, arrays()),
     OpCase("contiguous", shape.contiguous, np.copy, arrays()),
     OpCase("cpu", lambda x: x.cpu(), np.copy, arrays()),
     OpCase("to", lambda x: x.to(x.dtype, copy=True), np.copy, arrays()),
+    OpCase("type", lambda x: x.type(x.dtype), np.copy, arrays()),
+    OpCase("type_as", lambda x: x.type_as(x), np.copy, arrays()),
     values("long", lambda x: x.long(), lambda x: x.astype(np.int64), arrays()),
     values("int", lambda x: x.int(), lambda x: x.astype(np.int32), arrays()),
     values("bool", lambda x: x.bool(), lambda x: x.astype(bool), arrays(low=0, high=2, dtype=np.int64)),
 ]
+
+
+def vectors() -> Any:
+    return arrays_of(st.lists(shapes(1, 1, min_side=1), min_size=1, max_size=3).map(tuple))
+
+
+def grid(meshgrid: Callable[..., Any], stack: Callable[..., Any], indexing: Any = "ij") -> Callable[..., Any]:
+    return lambda *vectors: stack(meshgrid(*vectors, indexing=indexing))
+
 
 ARRANGE = [
     OpCase("cat", lambda *xs, dim: arrange.cat(xs, dim), lambda *xs, dim: np.concatenate(xs, dim), draw.joins()),
@@ -251,6 +295,9 @@ ARRANGE = [
     OpCase("roll", arrange.roll, np.roll, draw.rolls()),
     OpCase("tril", arrange.tril, np.tril, draw.triangles()),
     OpCase("triu", arrange.triu, np.triu, draw.triangles()),
+    OpCase("diag", arrange.diag, np.diag, arguments(arrays(shapes(1, 2, min_side=1)), st.integers(-2, 2))),
+    OpCase("meshgrid", grid(arrange.meshgrid, arrange.stack), grid(np.meshgrid, np.stack), vectors()),
+    OpCase("meshgrid xy", grid(arrange.meshgrid, arrange.stack, "xy"), grid(np.meshgrid, np.stack, "xy"), vectors()),
     OpCase("pad", arrange.pad, ref.pad, draw.constant_pads()),
     OpCase("pad modes", arrange.pad, ref.pad, draw.border_pads()),
 ]
@@ -270,11 +317,21 @@ INDEX = [
     OpCase("getitem mixed", index.getitem, lambda x, i: x[i], draw.mixed_indices()),
     OpCase("__setitem__", assigned, ref.assigned, draw.assignments()),
     OpCase("gather", gather.gather, ref.gather, draw.gathers()),
+    OpCase("scatter", gather.scatter, ref.scatter, draw.scatters()),
+    OpCase("scatter of a number", partial(gather.scatter, src=2.0), partial(ref.scatter, src=2.0), draw.gathers()),
+    OpCase("scatter_add", gather.scatter_add, ref.scatter_add, draw.scatters(repeated=True), absolute=8),
     OpCase("index_select", gather.index_select, lambda x, dim, i: np.take(x, i, dim), draw.selections()),
     OpCase("take_along_dim", gather.take_along_dim, ref.take_along_dim, draw.takes()),
     OpCase("sort", order.sort, ref.sort, draw.sorts()),
     values("argsort", order.argsort, lambda *call: ref.sort(*call)[1], draw.sorts()),
     OpCase("topk", order.topk, ref.topk, draw.tops()),
+    values("unique", order.unique, np.unique, arrays(low=0, high=5, dtype=np.int64)),
+    values(
+        "bincount",
+        order.bincount,
+        lambda x, n: np.bincount(x, None, n),
+        arguments(arrays(shapes(1, 1), 0, 5, dtype=np.int64), 3),
+    ),
     values("nonzero", order.nonzero, np.argwhere, arrays(low=0, high=2, dtype=np.int64)),
     values(
         "one_hot",
@@ -409,6 +466,25 @@ def over(x: Tensor, y: Tensor) -> Tensor:
     return x
 
 
+def three_into_first(**options: Any) -> Any:
+    """Three arrays, the second and third of which broadcast into the first."""
+    return arrays_of(st.sampled_from([((2, 3), (2, 3), (3,)), ((2, 3), (2, 1), (2, 3)), ((), (), ())]), **options)
+
+
+def drawn_alike(method: str) -> Callable[..., Tensor]:
+    """Random numbers in place, from a generator of its own, so that each call draws the same."""
+    return lambda x: getattr(x, method)(-1.0, 2.0, generator=Generator(seed=3))
+
+
+def drawn_reference(method: str) -> Callable[..., Any]:
+    def apply(x: Any) -> Any:
+        out = np.empty(x.shape)
+        getattr(Generator(seed=3), method)(out, -1.0, 2.0)
+        return out
+
+    return apply
+
+
 INPLACE = [
     values("add_", written(inplace.add_), np.add, into_first(), absolute=1),
     values("sub_", written(inplace.sub_), np.subtract, into_first(), absolute=1),
@@ -418,6 +494,24 @@ INPLACE = [
     values("fill_", written(inplace.fill_), np.full_like, with_number()),
     values("zero_", written(inplace.zero_), np.zeros_like, arrays()),
     values("clamp_", written(inplace.clamp_), np.clip, draw.clamps()),
+    values("add_ alpha", written(partial(inplace.add_, alpha=0.5)), lambda x, y: x + 0.5 * y, into_first(), absolute=1),
+    values("sub_ alpha", written(partial(inplace.sub_, alpha=0.5)), lambda x, y: x - 0.5 * y, into_first(), absolute=1),
+    values("addcmul_", written(inplace.addcmul_), lambda x, y, z: x + y * z, three_into_first(), absolute=8),
+    values(
+        "addcdiv_ value",
+        written(partial(inplace.addcdiv_, value=-0.5)),
+        lambda x, y, z: x - 0.5 * y / z,
+        three_into_first(low=0.5),
+        absolute=8,
+    ),
+    values("lerp_", written(inplace.lerp_), lambda x, y, z: x + z * (y - x), three_into_first(), absolute=16),
+    values(
+        "masked_fill_", written(inplace.masked_fill_), lambda x, mask, value: np.where(mask, value, x), draw.fills()
+    ),
+    values("scatter_", written(gather.scatter_), ref.scatter, draw.scatters()),
+    values("scatter_add_", written(gather.scatter_add_), ref.scatter_add, draw.scatters(repeated=True), absolute=8),
+    values("uniform_", written(drawn_alike("uniform_")), drawn_reference("fill_uniform"), arrays()),
+    values("normal_", written(drawn_alike("normal_")), drawn_reference("fill_normal"), arrays()),
     # With a gradient these bind the name to a new tensor.
     OpCase("__iadd__", plus, np.add, into_first(), absolute=1),
     OpCase("__isub__", minus, np.subtract, into_first(), absolute=1),

@@ -243,6 +243,28 @@ def gathers(draw: Draw) -> Arguments:
 
 
 @st.composite
+def scatters(draw: Draw, repeated: bool = False) -> Arguments:
+    """(x, dim, index, src): src at least as large as the index; each place at most once unless `repeated`."""
+    x = draw(arrays(shapes(min_dims=1, min_side=1)))
+    dim = draw(dims(x.ndim))
+    shape = [draw(st.integers(0, size)) for size in x.shape]
+    if repeated:
+        shape[dim] = draw(st.integers(0, 4))
+        index = draw(arrays(tuple(shape), 0, x.shape[dim], dtype=np.int64))
+    else:
+        order = np.argsort(draw(arrays(x.shape, distinct=True, layouts=False)), axis=dim)
+        index = order[tuple([slice(size) for size in shape])]
+    return Arguments((x, dim, index, draw(arrays(tuple([size + draw(st.integers(0, 1)) for size in shape])))))
+
+
+@st.composite
+def repeats(draw: Draw) -> Arguments:
+    x = draw(arrays())
+    times = [draw(st.integers(0, 3)) for _ in range(x.ndim + draw(st.integers(0, 1)))]
+    return Arguments((x, *times) if times else (x, 2))
+
+
+@st.composite
 def selections(draw: Draw) -> Arguments:
     x = draw(arrays(shapes(min_dims=1, min_side=1)))
     dim = draw(dims(x.ndim))

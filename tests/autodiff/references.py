@@ -105,6 +105,24 @@ def gather(x: Array, dim: int, index: Array) -> Array:
     return out
 
 
+def scatter(x: Array, dim: int, index: Array, src: Any) -> Array:
+    out = x.copy()
+    for place in np.ndindex(index.shape):
+        target = list(place)
+        target[dim] = index[place]
+        out[tuple(target)] = src[place] if isinstance(src, np.ndarray) else src
+    return out
+
+
+def scatter_add(x: Array, dim: int, index: Array, src: Array) -> Array:
+    out = x.copy()
+    for place in np.ndindex(index.shape):
+        target = list(place)
+        target[dim] = index[place]
+        out[tuple(target)] += src[place]
+    return out
+
+
 def take_along_dim(x: Array, indices: Array, dim: int | None = None) -> Array:
     if dim is None:
         return x.reshape(-1)[indices.reshape(-1)]

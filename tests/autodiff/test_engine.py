@@ -489,6 +489,11 @@ def test_a_leaf_that_requires_grad_is_not_written_while_recording():
         x.zero_,
         lambda: x.fill_(3.0),
         lambda: x.clamp_(min=0.0),
+        lambda: x.addcmul_(x.detach(), 2.0),
+        lambda: x.lerp_(x.detach(), 0.5),
+        lambda: x.masked_fill_(x > 0, 1.0),
+        x.normal_,
+        x.uniform_,
         lambda: x.__iadd__(1.0),
         lambda: x.__imul__(1.0),
     ]
@@ -497,6 +502,18 @@ def test_a_leaf_that_requires_grad_is_not_written_while_recording():
             write()
     assert x.tolist() == [1.0, 2.0]
     assert x.version == 0
+
+
+def test_read_only_memory_is_not_written():
+    repeated = Tensor(np.zeros(1)).expand(3)
+    for write in (
+        repeated.zero_,
+        repeated.normal_,
+        lambda: repeated.add_(1.0),
+        lambda: repeated.copy_(Tensor(np.ones(3))),
+    ):
+        with pytest.raises(ArgumentError, match=r"this tensor's memory is read-only .* clone\(\) it"):
+            write()
 
 
 def test_a_written_value_must_not_carry_a_gradient():

@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 from tests.autodiff.numeric import check_gradients, rng
 from tinygrad_mlp.autodiff.mode import no_grad
 from tinygrad_mlp.autodiff.ops.gather import gather, index_select, take_along_dim
-from tinygrad_mlp.autodiff.ops.order import argsort, nonzero, one_hot, sort, topk
+from tinygrad_mlp.autodiff.ops.order import argsort, bincount, nonzero, one_hot, sort, topk, unique
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.errors import ArgumentError, DtypeError, GradientError, IndexRangeError, ShapeError
 
@@ -392,7 +392,7 @@ def test_values_of_gather_and_its_kin(dtype):
         (
             lambda x: x.gather(1, Tensor(np.array([[[0], [3]]]))),
             IndexRangeError,
-            r"gathering from shape \(4, 3, 5\) along dim 1: index 3 at \(0, 1, 0\) is out of range; .* 0 to 2",
+            r"index 3 at \(0, 1, 0\) is out of range along dim 1 of shape \(4, 3, 5\); .* 0 to 2",
         ),
         (lambda x: x.gather(1, Tensor(np.array([[[-1]]]))), IndexRangeError, "index -1"),
         (lambda x: x.gather(3, Tensor(np.zeros((1, 1, 1), int))), ShapeError, "gather: dim 3"),
@@ -402,11 +402,41 @@ def test_values_of_gather_and_its_kin(dtype):
         (lambda x: x.index_select(0, Tensor(np.array([0, 4]))), IndexRangeError, "index 4 is out of range for dim 0"),
         (lambda x: x.index_select(0, Tensor(np.array([-1]))), IndexRangeError, "index -1"),
         (lambda x: x.index_select(0, Tensor(np.array([True]))), DtypeError, "must hold integers"),
+        (lambda x: x.scatter(0, Tensor(np.zeros(4, int)), 1.0), ShapeError, "scatter: an index of shape"),
+        (lambda x: x.scatter(1, Tensor(np.array([[[3]]])), 1.0), IndexRangeError, "index 3 at .* along dim 1"),
+        (lambda x: x.scatter(0, Tensor(np.array([[[0]]])), [1.0]), DtypeError, "a Tensor or a number, got list"),
+        (lambda x: x.scatter(0, Tensor(np.array([[[0]]])), x.float()), DtypeError, "src is float32, expected float64"),
+        (lambda x: x.scatter(0, Tensor(np.zeros((4, 1, 1), int)), x[:2]), ShapeError, "expected at least .4, 1, 1."),
+        (lambda x: x.long().scatter_(0, Tensor(np.array([[[0]]])), 0.5), DtypeError, "0.5 does not fit into int64"),
+        (lambda x: x.scatter_add(0, Tensor(np.array([[[0]]])), 1.0), DtypeError, "src must be a Tensor"),
     ],
 )
 def test_errors_of_gather_and_its_kin(call, error, text):
     with pytest.raises(error, match=text):
         call(Tensor(BASE))
+
+
+def test_scatter_of_a_number_makes_one_hot_rows_and_a_0d_tensor_has_place_0():
+    labels = Tensor(np.array([1, 0, 2]))
+    rows = Tensor(np.zeros((3, 3))).scatter_(1, labels.unsqueeze(1), 1.0)
+    np.testing.assert_array_equal(rows.array, np.eye(3)[[1, 0, 2]])
+    np.testing.assert_array_equal(one_hot(labels, 3).array, rows.array)
+    assert Tensor(np.array(2.0)).scatter(0, Tensor(np.array(0)), 5.0).item() == 5.0
+
+
+def test_scatter_in_place_counts_as_a_change_and_loses_no_gradient():
+    x = Tensor(np.ones((2, 2)), requires_grad=True)
+    first = Tensor(np.zeros((2, 1), int))
+    squares = x * 1.0
+    loss = (squares * squares).sum()
+    with no_grad():
+        squares.scatter_(1, first, 3.0)
+    with pytest.raises(GradientError, match="changed in place"):
+        loss.backward()
+    with pytest.raises(GradientError, match="scatter_: the written value requires grad"):
+        Tensor(np.ones((2, 2))).scatter_(1, first, x)
+    with pytest.raises(GradientError, match="scatter_: a leaf that requires grad"):
+        x.scatter_(1, first, 1.0)
 
 
 # Order
@@ -496,3 +526,25 @@ def test_errors_of_one_hot(labels, classes, error, text):
         one_hot(Tensor(np.array(labels)), classes)
     with pytest.raises(ArgumentError, match="give num_classes"):
         one_hot(Tensor(np.empty(0, int)))
+
+
+def test_unique_with_its_inverse_and_counts():
+    x = Tensor(np.array([[3, 1], [1, 2]]))
+    values, inverse, counts = unique(x, return_inverse=True, return_counts=True)
+    assert values.tolist() == [1, 2, 3]
+    assert counts.tolist() == [2, 1, 1]
+    np.testing.assert_array_equal(values.array[inverse.array], x.array)
+    assert unique(Tensor(np.array([0.5, 0.5]))).tolist() == [0.5]
+
+
+@pytest.mark.parametrize(
+    ("labels", "error", "text"),
+    [
+        (np.array([0.5]), DtypeError, "bincount: labels must be integers, got float64"),
+        (np.array([[1]]), ShapeError, r"bincount: expected labels \(N,\), got shape \(1, 1\)"),
+        (np.array([1, -2]), IndexRangeError, "label -2 at position 1 is negative"),
+    ],
+)
+def test_errors_of_bincount(labels, error, text):
+    with pytest.raises(error, match=text):
+        bincount(Tensor(labels))

@@ -8,7 +8,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.autodiff.numeric import check_gradients, rng
-from tinygrad_mlp.autodiff.ops.arrange import cat, chunk, flip, pad, roll, split, stack, tril, triu, unbind
+from tinygrad_mlp.autodiff.ops.arrange import (
+    cat,
+    chunk,
+    diag,
+    flip,
+    meshgrid,
+    pad,
+    roll,
+    split,
+    stack,
+    tril,
+    triu,
+    unbind,
+)
 from tinygrad_mlp.autodiff.ops.shape import broadcast_to
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.errors import ArgumentError, DtypeError, ShapeError
@@ -217,6 +230,19 @@ def test_joining_converts_integers_and_keeps_gradients():
     assert cat([labels, Tensor(np.array([True]))]).tolist() == [3, 4, 1]
 
 
+def test_a_diagonal_beyond_the_matrix_is_empty_and_a_grid_may_come_as_a_list():
+    assert diag(X, 3).shape == (0,)
+    assert diag(X, -2).shape == (0,)
+    first, second = meshgrid([X[0], X[:, 0]])
+    assert first.shape == second.shape == (3, 2)
+
+
+def test_what_is_repeated_has_memory_of_its_own():
+    x = Tensor(np.ones((2, 3)))
+    x.repeat(1, 1).add_(1.0)
+    assert x.array.max() == 1.0
+
+
 def test_tril_of_nan_is_zero_above():
     x = Tensor(np.full((2, 2), np.nan))
     assert tril(x).array[0, 1] == 0.0
@@ -249,6 +275,11 @@ SCALAR = Tensor(np.zeros(()))
         (lambda: X.expand(4, 3), ShapeError, "cannot be repeated"),
         (lambda: X.expand(3), ShapeError, "cannot be repeated"),
         (lambda: X.expand(-1, 2, 3), ShapeError, "cannot be repeated"),
+        (lambda: X.repeat(2), ShapeError, r"repeat: got \(2,\) for shape \(2, 3\)"),
+        (lambda: X.repeat(2, -1), ShapeError, "a count of at least 0"),
+        (X3.diag, ShapeError, "diag: expected a vector or a matrix"),
+        (lambda: meshgrid(X[0], X), ShapeError, r"meshgrid: expected vectors, got shapes \[\(3,\), \(2, 3\)\]"),
+        (lambda: meshgrid(X[0], indexing="yx"), ArgumentError, "expected one of 'ij', 'xy'"),
         (lambda: X.to("cuda"), ArgumentError, "runs on the CPU"),
         (lambda: X.to("cuda:0"), ArgumentError, "runs on the CPU"),
         (lambda: X.to("float16"), DtypeError, "to: dtype 'float16' is not supported"),

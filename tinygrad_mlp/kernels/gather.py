@@ -14,7 +14,7 @@ import numpy as np
 from tinygrad_mlp.errors import IndexRangeError
 from tinygrad_mlp.kernels.launch import Array, kernel
 
-__all__ = ["gather_along", "gather_at", "put_at", "scatter_add_along", "scatter_add_at"]
+__all__ = ["gather_along", "gather_at", "put_along", "put_at", "scatter_add_along", "scatter_add_at"]
 
 
 def _selector(indices: tuple[Array | None, ...]) -> tuple[Any, ...]:
@@ -81,6 +81,16 @@ def scatter_add_along(values: Array, index: Array, axis: int, out: Array) -> Non
     np.add.at(out.reshape(-1), positions.reshape(-1), values.reshape(-1))
 
 
+@kernel(writes=("out",), compiled=False)
+def put_along(values: Array, index: Array, axis: int, out: Array) -> None:
+    """out[i, index[i, j, k], k] = values[i, j, k] for axis 1, and so on, where values broadcasts to the index.
+
+    Of values for one place the last one in row-major order stays.
+    """
+    _check_range(index, out.shape, axis)
+    np.put_along_axis(out[_front(index.shape, axis)], index, values, axis)
+
+
 def _front(shape: tuple[int, ...], axis: int) -> tuple[slice, ...]:
     """As many elements along each axis as `shape` has, but all along one."""
     return tuple([slice(None) if i == axis else slice(size) for i, size in enumerate(shape)])
@@ -92,6 +102,6 @@ def _check_range(index: Array, shape: tuple[int, ...], axis: int) -> None:
     if outside.any():
         first = tuple(int(i) for i in np.argwhere(outside)[0])
         raise IndexRangeError(
-            f"gathering from shape {shape} along dim {axis}: index {index[first]} at {first} is out of range; indices "
-            f"must lie in 0 to {count - 1}"
+            f"index {index[first]} at {first} is out of range along dim {axis} of shape {shape}; indices must lie in "
+            f"0 to {count - 1}"
         )

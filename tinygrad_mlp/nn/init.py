@@ -65,19 +65,15 @@ def constant_(tensor: Tensor, val: float) -> Tensor:
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Uniform in a..b. Raises `ArgumentError` unless a <= b."""
     check_floats("uniform_", tensor=tensor)
-    values = np.empty(tensor.shape, tensor.dtype)  # in logical order, whatever that of the tensor's memory
-    (generator or default_generator).fill_uniform(values, a, b)
     with no_grad():
-        return tensor.copy_(values)
+        return tensor.uniform_(a, b, generator=generator)
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Normal with this mean and standard deviation. Raises `ArgumentError` for a negative one."""
     check_floats("normal_", tensor=tensor)
-    values = np.empty(tensor.shape, tensor.dtype)
-    (generator or default_generator).fill_normal(values, mean, std)
     with no_grad():
-        return tensor.copy_(values)
+        return tensor.normal_(mean, std, generator=generator)
 
 
 _GAINS: dict[str, Callable[[float], float]] = {

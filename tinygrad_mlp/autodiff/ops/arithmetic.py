@@ -14,12 +14,13 @@ import numpy as np
 from tinygrad_mlp.autodiff.methods import Operand
 from tinygrad_mlp.autodiff.op import needs_grad, op
 from tinygrad_mlp.autodiff.ops.broadcast import apply_broadcast, operands, swapped, unbroadcast
+from tinygrad_mlp.autodiff.ops.unary import zero_gradient
 from tinygrad_mlp.autodiff.tensor import Backward, Tensor
-from tinygrad_mlp.errors import DtypeError
+from tinygrad_mlp.errors import ArgumentError, DtypeError
 from tinygrad_mlp.kernels.copy import converted
 from tinygrad_mlp.kernels.launch import Array, apply_ufunc, is_array
 
-__all__ = ["METHODS", "add", "div", "mul", "neg", "pow", "sub"]
+__all__ = ["METHODS", "add", "div", "floor_divide", "mul", "neg", "pow", "remainder", "sub"]
 
 
 @op
@@ -76,6 +77,37 @@ def div(x: Operand, y: Operand) -> tuple[Array, Backward]:
 def _is_integer(operand: Any) -> bool:
     """Whether an array or a Python number is an integer or a bool."""
     return operand.dtype.kind in "iub" if is_array(operand) else not isinstance(operand, float)
+
+
+@op
+def floor_divide(x: Operand, y: Operand) -> tuple[Array, Backward]:
+    """x // y: the quotient rounded down; its gradient is 0. Integers stay integers, and raise where y is 0."""
+    a, b = _divisible("floor_divide", x, y)
+
+    def backward(grad: Tensor, out: Tensor) -> tuple[Tensor | None, ...]:
+        zero = zero_gradient(grad)
+        return unbroadcast(zero, x), unbroadcast(zero, y)
+
+    return apply_broadcast("floor_divide", np.floor_divide, a, b), backward
+
+
+@op
+def remainder(x: Operand, y: Operand) -> tuple[Array, Backward]:
+    """x % y = x - y (x // y), of the sign of y, as in Python. Integers raise where y is 0, floats give NaN."""
+    a, b = _divisible("remainder", x, y)
+
+    def backward(grad: Tensor, out: Tensor) -> tuple[Tensor | None, ...]:
+        return unbroadcast(grad, x), unbroadcast(-grad * floor_divide(x, y), y) if needs_grad(y) else None
+
+    return apply_broadcast("remainder", np.remainder, a, b), backward
+
+
+def _divisible(name: str, x: Operand, y: Operand) -> tuple[Any, Any]:
+    """The operands; `ArgumentError` for an integer division by 0, which has no result."""
+    a, b = operands(name, x, y)
+    if _is_integer(a) and _is_integer(b) and not np.all(b):
+        raise ArgumentError(f"{name}: division of integers by 0; with .float() it gives inf or NaN")
+    return a, b
 
 
 @op
@@ -142,6 +174,8 @@ METHODS: dict[str, Callable[..., Tensor]] = {
     "div": div,
     "pow": pow,
     "neg": neg,
+    "floor_divide": floor_divide,
+    "remainder": remainder,
     "__add__": add,
     "__radd__": swapped(add),
     "__sub__": sub,
@@ -150,6 +184,10 @@ METHODS: dict[str, Callable[..., Tensor]] = {
     "__rmul__": swapped(mul),
     "__truediv__": div,
     "__rtruediv__": swapped(div),
+    "__floordiv__": floor_divide,
+    "__rfloordiv__": swapped(floor_divide),
+    "__mod__": remainder,
+    "__rmod__": swapped(remainder),
     "__pow__": pow,
     "__rpow__": swapped(pow),
     "__neg__": neg,

@@ -1,9 +1,12 @@
-"""Put tensors together, take them apart, move elements about: cat, stack, split, pad, flip, roll, tril, triu."""
+"""Put tensors together, take them apart, move elements about.
+
+cat, stack, split, chunk, unbind; flip, roll, tril, triu, diag, meshgrid, pad.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -12,15 +15,29 @@ from tinygrad_mlp.autodiff.op import needs_grad, op
 from tinygrad_mlp.autodiff.ops.checks import check_choice, check_tensor
 from tinygrad_mlp.autodiff.ops.dims import one_dim, several_dims
 from tinygrad_mlp.autodiff.ops.gather import index_select
-from tinygrad_mlp.autodiff.ops.index import slice_view
-from tinygrad_mlp.autodiff.ops.shape import reshape, sizes, to, unsqueeze
+from tinygrad_mlp.autodiff.ops.index import index_at, scatter_at, slice_view
+from tinygrad_mlp.autodiff.ops.shape import expand, reshape, sizes, to, unsqueeze
 from tinygrad_mlp.autodiff.tensor import Backward, Tensor, wrap
 from tinygrad_mlp.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_mlp.kernels.choose import choose
 from tinygrad_mlp.kernels.copy import copy
 from tinygrad_mlp.kernels.launch import Array, launch
 
-__all__ = ["METHODS", "cat", "chunk", "flip", "pad", "roll", "split", "stack", "tril", "triu", "unbind"]
+__all__ = [
+    "METHODS",
+    "cat",
+    "chunk",
+    "diag",
+    "flip",
+    "meshgrid",
+    "pad",
+    "roll",
+    "split",
+    "stack",
+    "tril",
+    "triu",
+    "unbind",
+]
 
 
 def _part(dim: int, start: int | None, stop: int | None) -> tuple[Any, ...]:
@@ -214,6 +231,43 @@ def keep(x: Tensor, mask: Array) -> tuple[Array, Backward]:
     return array, backward
 
 
+def diag(x: Tensor, diagonal: int = 0) -> Tensor:
+    """Of a matrix its diagonal number `diagonal`; of a vector the square matrix that has it there, and 0 elsewhere.
+
+    Raises `ShapeError` for other numbers of dimensions.
+    """
+    if x.ndim not in (1, 2):
+        raise ShapeError(f"diag: expected a vector or a matrix, got shape {x.shape}")
+    down, right = max(-diagonal, 0), max(diagonal, 0)  # where the diagonal starts
+    if x.ndim == 2:
+        places = np.arange(max(min(x.shape[0] - down, x.shape[1] - right), 0))
+        return index_at(x, wrap(places + down), wrap(places + right))
+    places = np.arange(x.shape[0])
+    side = x.shape[0] + abs(diagonal)
+    return scatter_at(x, (side, side), wrap(places + down), wrap(places + right))
+
+
+def meshgrid(*tensors: Tensor | Sequence[Tensor], indexing: str = "ij") -> tuple[Tensor, ...]:
+    """The coordinates of a grid: of n vectors n tensors, the i-th of which varies along dimension i alone; views.
+
+    `indexing="xy"` exchanges the first two dimensions, as NumPy does. Raises `ShapeError` unless all are vectors.
+    """
+    check_choice("meshgrid", "indexing", indexing, ("ij", "xy"))
+    listed = list(tensors[0] if len(tensors) == 1 and isinstance(tensors[0], Sequence) else tensors)
+    vectors = _one_dtype("meshgrid", cast("list[Tensor]", listed))
+    if any(vector.ndim != 1 for vector in vectors):
+        raise ShapeError(f"meshgrid: expected vectors, got shapes {[vector.shape for vector in vectors]}")
+    order = list(range(len(vectors)))
+    if indexing == "xy" and len(order) > 1:
+        order[:2] = [1, 0]
+    size = [vectors[axis].shape[0] for axis in order]
+    grids: list[Tensor] = []
+    for axis, vector in enumerate(vectors):
+        along = [-1 if place == axis else 1 for place in order]
+        grids.append(expand(reshape(vector, along), size))
+    return tuple(grids)
+
+
 Widths = tuple[tuple[int, int], ...]
 
 
@@ -304,6 +358,7 @@ def pad(x: Tensor, pad: Sequence[int], mode: str = "constant", value: float | No
 
 
 METHODS: dict[str, Any] = {
+    "diag": diag,
     "split": split,
     "chunk": chunk,
     "unbind": unbind,

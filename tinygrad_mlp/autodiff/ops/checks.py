@@ -11,13 +11,19 @@ from tinygrad_mlp.errors import ArgumentError, DtypeError
 from tinygrad_mlp.kernels.copy import copy
 from tinygrad_mlp.kernels.launch import Array, launch
 
-__all__ = ["check_choice", "check_floats", "check_tensor", "reshaped", "rows_of"]
+__all__ = ["check_choice", "check_floats", "check_number", "check_tensor", "reshaped", "rows_of"]
 
 
 def check_tensor(name: str, argument: str, value: object) -> None:
     """Raise `DtypeError` unless the value is a Tensor."""
     if not isinstance(value, Tensor):
         raise DtypeError(f"{name}: {argument} must be a Tensor, got {type(value).__name__}; tg.tensor(...) makes one")
+
+
+def check_number(name: str, argument: str, value: object) -> None:
+    """Raise `DtypeError` unless the value is a number."""
+    if not isinstance(value, (bool, int, float, np.generic)):
+        raise DtypeError(f"{name}: {argument} must be a Tensor or a number, got {type(value).__name__}")
 
 
 def check_floats(name: str, **tensors: Tensor | None) -> None:

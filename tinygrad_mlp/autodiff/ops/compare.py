@@ -23,11 +23,14 @@ from tinygrad_mlp.kernels.launch import Array, apply_ufunc, is_array, launch
 
 __all__ = [
     "METHODS",
+    "allclose",
     "clamp",
     "clamp_between",
     "eq",
+    "equal",
     "ge",
     "gt",
+    "isclose",
     "isfinite",
     "isinf",
     "isnan",
@@ -77,6 +80,28 @@ def gt(x: Operand, other: Operand) -> Tensor:
 def ge(x: Operand, other: Operand) -> Tensor:
     """x >= other, element by element."""
     return _compared("ge", np.greater_equal, x, other)
+
+
+def equal(x: Tensor, other: Tensor) -> bool:
+    """Whether both have the same shape and the same elements (a NaN equals nothing)."""
+    a, b = array_of("equal", x), array_of("equal", other)
+    return a.shape == b.shape and bool(eq(x, other).array.all())
+
+
+def isclose(x: Operand, other: Operand, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
+    """Whether |x - other| <= atol + rtol |other|, element by element; with `equal_nan` two NaNs are close too."""
+    close = _compared("isclose", np.equal, x, other)
+    arrays = operands("isclose", x, other)
+    dtype = next(array.dtype for array in arrays if is_array(array))
+    a, b = [wrap(np.asarray(array, dtype)) for array in arrays]
+    near = le((a - b).abs(), b.abs() * rtol + atol)  # |inf - b| and |a - inf| are inf, which no finite bound reaches
+    close = logical_or(close, logical_and(near, isfinite(b)))
+    return logical_or(close, logical_and(isnan(a), isnan(b))) if equal_nan else close
+
+
+def allclose(x: Operand, other: Operand, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
+    """Whether all elements are close, as `isclose` says."""
+    return bool(isclose(x, other, rtol, atol, equal_nan).array.all())
 
 
 def isfinite(x: Tensor) -> Tensor:
@@ -343,4 +368,8 @@ METHODS: dict[str, Callable[..., Any]] = {
     "maximum": maximum,
     "minimum": minimum,
     "clamp": clamp,
+    "clip": clamp,
+    "equal": equal,
+    "isclose": isclose,
+    "allclose": allclose,
 }

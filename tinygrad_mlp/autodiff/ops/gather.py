@@ -1,4 +1,4 @@
-"""Gather elements along one dimension by an index tensor: gather, take_along_dim, index_select."""
+"""Read and write along one dimension by an index tensor: gather, take_along_dim, index_select, scatter, scatter_add."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_mlp.autodiff.op import op
+from tinygrad_mlp.autodiff.methods import Operand
+from tinygrad_mlp.autodiff.op import needs_grad, op
+from tinygrad_mlp.autodiff.ops.checks import check_number, check_tensor
 from tinygrad_mlp.autodiff.ops.dims import one_dim
-from tinygrad_mlp.autodiff.ops.index import index_at
+from tinygrad_mlp.autodiff.ops.index import index_at, slice_view
+from tinygrad_mlp.autodiff.ops.inplace import add_, check_writable
 from tinygrad_mlp.autodiff.ops.shape import expand, reshape
 from tinygrad_mlp.autodiff.tensor import Backward, Tensor
 from tinygrad_mlp.errors import DtypeError, IndexRangeError, ShapeError
 from tinygrad_mlp.kernels.copy import copy
-from tinygrad_mlp.kernels.gather import gather_along, scatter_add_along
+from tinygrad_mlp.kernels.gather import gather_along, put_along, scatter_add_along
 from tinygrad_mlp.kernels.launch import Array, launch
 
-__all__ = ["METHODS", "gather", "index_select", "take_along_dim"]
+__all__ = ["METHODS", "gather", "index_select", "scatter", "scatter_", "scatter_add", "scatter_add_", "take_along_dim"]
 
 
 @op
@@ -34,14 +37,7 @@ def gather(x: Tensor, dim: int, index: Tensor) -> tuple[Array, Backward]:
     DtypeError
         The index does not hold integers.
     """
-    axis = one_dim("gather", dim, x.shape)
-    positions = _index_array("gather", index)
-    longer = [d for d, (size, limit) in enumerate(zip(positions.shape, x.shape, strict=False)) if size > limit]
-    if positions.ndim != x.ndim or any(d != axis for d in longer):
-        raise ShapeError(
-            f"gather: an index of shape {positions.shape} does not fit into {x.shape}; it needs as many dimensions, "
-            f"and at most these sizes but along dim {axis}"
-        )
+    axis, positions = _fitting_index("gather", x, dim, index)
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
         return scatter_along(grad, x.shape, axis, index)
@@ -62,6 +58,19 @@ def scatter_along(x: Tensor, shape: tuple[int, ...], dim: int, index: Tensor) ->
     else:  # the one element of a 0-d tensor
         launch(copy, x.array, out)
     return out, backward
+
+
+def _fitting_index(name: str, x: Tensor, dim: int, index: Tensor) -> tuple[int, Array]:
+    """The dimension counted from the front, and the index, which elsewhere is at most as large as x."""
+    axis = one_dim(name, dim, x.shape)
+    positions = _index_array(name, index)
+    longer = [d for d, (size, limit) in enumerate(zip(positions.shape, x.shape, strict=False)) if size > limit]
+    if positions.ndim != x.ndim or any(d != axis for d in longer):
+        raise ShapeError(
+            f"{name}: an index of shape {positions.shape} does not fit into {x.shape}; it needs as many dimensions, "
+            f"and at most these sizes but along dim {axis}"
+        )
+    return axis, positions
 
 
 def _gathered(x: Array, positions: Array, axis: int) -> Array:
@@ -123,8 +132,87 @@ def index_select(x: Tensor, dim: int, index: Tensor) -> Tensor:
     return index_at(x, *[None] * axis, reshape(index, -1), *[None] * (x.ndim - axis - 1)) if x.ndim else reshape(x, ())
 
 
+def scatter(x: Tensor, dim: int, index: Tensor, src: Operand) -> Tensor:
+    """A copy of x with out[i, index[i, j, k], k] = src[i, j, k] for dim 1, and so on; src is a number, or a tensor.
+
+    A src larger than the index is read as far as the index reaches. A place that the index names twice keeps the last
+    value; the gradient of src is right only where no place is.
+
+    `tg.zeros(N, 10).scatter(1, labels.unsqueeze(1), 1.0)` makes one-hot rows. Raises as `gather` does, and `DtypeError`
+    if src has another dtype than x.
+    """
+    axis, _ = _fitting_index("scatter", x, dim, index)
+    return put(x, _source("scatter", x, index, src), axis, index)
+
+
+@op
+def put(x: Tensor, values: Operand, dim: int, index: Tensor) -> tuple[Array, Backward]:
+    """`scatter` of values of the shape of the index."""
+
+    def backward(grad: Tensor, out: Tensor) -> tuple[Tensor | None, ...]:
+        grad_x = put(grad, 0.0, dim, index) if needs_grad(x) else None
+        return grad_x, gather(grad, dim, index) if needs_grad(values) else None
+
+    array = np.empty_like(x.array)
+    launch(copy, x.array, array)
+    _write(values, array, dim, index.array)
+    return array, backward
+
+
+def scatter_(x: Tensor, dim: int, index: Tensor, src: Operand) -> Tensor:
+    """`scatter` into the memory of x."""
+    check_writable("scatter_", x, src)
+    axis, positions = _fitting_index("scatter_", x, dim, index)
+    _write(_source("scatter_", x, index, src), x.array, axis, positions)
+    x.counter[0] += 1
+    return x
+
+
+def scatter_add(x: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
+    """A copy of x with out[i, index[i, j, k], k] += src[i, j, k] for dim 1, and so on; repeated indices add up.
+
+    A src larger than the index is read as far as the index reaches. Raises as `scatter` does.
+    """
+    return x + _scattered("scatter_add", x, dim, index, src)
+
+
+def scatter_add_(x: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
+    """`scatter_add` into the memory of x."""
+    return add_(x, _scattered("scatter_add_", x, dim, index, src))
+
+
+def _scattered(name: str, x: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
+    axis, _ = _fitting_index(name, x, dim, index)
+    check_tensor(name, "src", src)
+    return scatter_along(_source(name, x, index, src), x.shape, axis, index)
+
+
+def _source(name: str, x: Tensor, index: Tensor, src: Any) -> Any:
+    """What is written: a number, or a Tensor of the dtype of x, cut to the shape of the index."""
+    if not isinstance(src, Tensor):
+        check_number(name, "src", src)
+        if x.dtype.kind != "f" and src != int(src):
+            raise DtypeError(f"{name}: {src!r} does not fit into {x.dtype}")
+        return src
+    if src.dtype != x.dtype:
+        raise DtypeError(f"{name}: src is {src.dtype}, expected {x.dtype} as the tensor; convert with .to({x.dtype})")
+    if src.ndim != index.ndim or any(size < part for size, part in zip(src.shape, index.shape, strict=True)):
+        raise ShapeError(f"{name}: src has shape {src.shape}, expected at least {index.shape}, the shape of the index")
+    return src if src.shape == index.shape else slice_view(src, (*[slice(part) for part in index.shape], Ellipsis))
+
+
+def _write(values: Operand, out: Array, axis: int, positions: Array) -> None:
+    """Write a number or values of the shape of the index; the one element of a 0-d tensor has the place 0."""
+    source = values.array if isinstance(values, Tensor) else np.asarray(values)
+    launch(put_along, source, np.atleast_1d(positions), axis, out.reshape(1) if not out.ndim else out)
+
+
 METHODS: dict[str, Any] = {
     "gather": gather,
     "take_along_dim": take_along_dim,
     "index_select": index_select,
+    "scatter": scatter,
+    "scatter_": scatter_,
+    "scatter_add": scatter_add,
+    "scatter_add_": scatter_add_,
 }

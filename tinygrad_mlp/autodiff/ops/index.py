@@ -238,10 +238,7 @@ def setitem(x: Tensor, index: Index, value: Operand) -> None:
     if grad_enabled.get() and (x.requires_grad or source.requires_grad):
         _rebind(x, region, source)
         return
-    if not x.array.flags.writeable:
-        raise ArgumentError(
-            "setitem: this tensor's memory is read-only (repeated by expand, or from NumPy); clone() it"
-        )
+    check_writable("setitem", x)
     _put(source.array, x.array, region.view, _arrays(region.arrays))
     x.counter[0] += 1
 

@@ -16,14 +16,17 @@ from tinygrad_mlp.autodiff.mode import grad_enabled
 from tinygrad_mlp.autodiff.op import needs_grad
 from tinygrad_mlp.autodiff.ops.arithmetic import add, div, mul, sub
 from tinygrad_mlp.autodiff.ops.broadcast import broadcasts_into, operands
+from tinygrad_mlp.autodiff.ops.compare import masked_fill
 from tinygrad_mlp.autodiff.tensor import Tensor
-from tinygrad_mlp.errors import DtypeError, GradientError, ShapeError
+from tinygrad_mlp.errors import ArgumentError, DtypeError, GradientError, ShapeError
 from tinygrad_mlp.kernels.copy import copy
-from tinygrad_mlp.kernels.launch import launch
+from tinygrad_mlp.kernels.launch import Array, launch
 
 __all__ = [
     "METHODS",
     "add_",
+    "addcdiv_",
+    "addcmul_",
     "check_writable",
     "clamp_",
     "copy_",
@@ -33,6 +36,8 @@ __all__ = [
     "imul",
     "isub",
     "itruediv",
+    "lerp_",
+    "masked_fill_",
     "mul_",
     "sub_",
     "zero_",
@@ -40,7 +45,9 @@ __all__ = [
 
 
 def check_writable(name: str, x: Tensor, value: object = None) -> None:
-    """Raise `GradientError` if a write to `x` now would lose a gradient."""
+    """Raise `GradientError` if a write to `x` now would lose a gradient, `ArgumentError` for read-only memory."""
+    if not x.array.flags.writeable:
+        raise ArgumentError(f"{name}: this tensor's memory is read-only (repeated by expand, or NumPy's); clone() it")
     if not grad_enabled.get():
         return
     if x.requires_grad:
@@ -67,14 +74,29 @@ def _write(name: str, ufunc: np.ufunc, x: Tensor, other: Operand) -> Tensor:
     return x
 
 
-def add_(x: Tensor, other: Operand) -> Tensor:
-    """x += other in the memory of x."""
-    return _write("add_", np.add, x, other)
+def add_(x: Tensor, other: Operand, *, alpha: float = 1) -> Tensor:
+    """x += alpha * other in the memory of x."""
+    return _write("add_", np.add, x, other if alpha == 1 else mul(other, alpha))
 
 
-def sub_(x: Tensor, other: Operand) -> Tensor:
-    """x -= other in the memory of x."""
-    return _write("sub_", np.subtract, x, other)
+def sub_(x: Tensor, other: Operand, *, alpha: float = 1) -> Tensor:
+    """x -= alpha * other in the memory of x."""
+    return _write("sub_", np.subtract, x, other if alpha == 1 else mul(other, alpha))
+
+
+def addcmul_(x: Tensor, tensor1: Operand, tensor2: Operand, *, value: float = 1) -> Tensor:
+    """x += value * tensor1 * tensor2 in the memory of x, as `v.mul_(0.999).addcmul_(g, g, value=0.001)` in Adam."""
+    return add_(x, mul(tensor1, tensor2), alpha=value)
+
+
+def addcdiv_(x: Tensor, tensor1: Operand, tensor2: Operand, *, value: float = 1) -> Tensor:
+    """x += value * tensor1 / tensor2 in the memory of x."""
+    return add_(x, div(tensor1, tensor2), alpha=value)
+
+
+def lerp_(x: Tensor, end: Operand, weight: Operand) -> Tensor:
+    """x += weight * (end - x) in the memory of x: a step towards `end`, as a moving average makes it."""
+    return add_(x, mul(sub(end, x), weight))
 
 
 def mul_(x: Tensor, other: Operand) -> Tensor:
@@ -121,6 +143,12 @@ def clamp_(x: Tensor, min: float | None = None, max: float | None = None) -> Ten
     return x
 
 
+def masked_fill_(x: Tensor, mask: Tensor | Array, value: float | Tensor) -> Tensor:
+    """Write a number (or a 0-d tensor) into x wherever the bool mask, which broadcasts, holds."""
+    check_writable("masked_fill_", x, value)
+    return copy_(x, masked_fill(x, mask, value))
+
+
 def _in_place(x: Tensor, other: Operand) -> bool:
     """Whether `x += other` writes into x (no_grad) or rebinds the name; a leaf that requires grad raises."""
     if not grad_enabled.get():
@@ -158,6 +186,10 @@ METHODS: dict[str, Callable[..., Tensor]] = {
     "copy_": copy_,
     "fill_": fill_,
     "zero_": zero_,
+    "addcmul_": addcmul_,
+    "addcdiv_": addcdiv_,
+    "lerp_": lerp_,
+    "masked_fill_": masked_fill_,
     "clamp_": clamp_,
     "__iadd__": iadd,
     "__isub__": isub,

@@ -1,4 +1,4 @@
-"""Order: sort, argsort, topk; where elements are not 0: nonzero; and labels as rows of 0 and 1: one_hot."""
+"""Order: sort, argsort, topk, unique; where elements are not 0: nonzero; labels: bincount, and one_hot."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from tinygrad_mlp.autodiff.ops.dims import one_dim
 from tinygrad_mlp.autodiff.ops.gather import gather
 from tinygrad_mlp.autodiff.ops.index import slice_view
 from tinygrad_mlp.autodiff.ops.reduce import ValuesIndices
+from tinygrad_mlp.autodiff.ops.unary import array_of
 from tinygrad_mlp.autodiff.tensor import Tensor, wrap
-from tinygrad_mlp.errors import ArgumentError, DtypeError, ShapeError
+from tinygrad_mlp.errors import ArgumentError, DtypeError, IndexRangeError, ShapeError
 from tinygrad_mlp.kernels import order
 from tinygrad_mlp.kernels.copy import copy
-from tinygrad_mlp.kernels.launch import launch
+from tinygrad_mlp.kernels.launch import Array, launch
 
-__all__ = ["METHODS", "argsort", "nonzero", "one_hot", "sort", "topk"]
+__all__ = ["METHODS", "argsort", "bincount", "nonzero", "one_hot", "sort", "topk", "unique"]
 
 
 def argsort(x: Tensor, dim: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
@@ -67,6 +68,37 @@ def nonzero(x: Tensor, as_tuple: bool = False) -> Any:
     return wrap(np.argwhere(x.array))
 
 
+def unique(x: Tensor, return_inverse: bool = False, return_counts: bool = False) -> Any:
+    """The different elements of x, ascending, (k,); without a gradient.
+
+    With `return_inverse` also, for each element of x, where it stands among them, and with `return_counts` how often
+    each occurs: int64.
+    """
+    found = np.unique(array_of("unique", x), return_inverse=return_inverse, return_counts=return_counts)
+    if not isinstance(found, tuple):
+        return wrap(found)
+    values, *rest = found
+    return (wrap(values), *[wrap(array.astype(np.int64, copy=False)) for array in rest])
+
+
+def bincount(labels: Tensor, minlength: int = 0) -> Tensor:
+    """How often each of 0, 1, 2, … occurs among integer labels (N,): int64, at least `minlength` entries.
+
+    Raises
+    ------
+    DtypeError, ShapeError
+        The labels are no integers, or not (N,).
+    IndexRangeError
+        A label is negative.
+    """
+    array = _label_array("bincount", labels)
+    if array.ndim != 1:
+        raise ShapeError(f"bincount: expected labels (N,), got shape {array.shape}")
+    if array.size and array.min() < 0:
+        raise IndexRangeError(f"bincount: label {array.min()} at position {array.argmin()} is negative")
+    return wrap(np.bincount(array, minlength=minlength))
+
+
 def one_hot(labels: Tensor, num_classes: int = -1) -> Tensor:
     """Integer labels (...) as int64 rows (..., num_classes) of zeros with a 1 at the label.
 
@@ -81,8 +113,7 @@ def one_hot(labels: Tensor, num_classes: int = -1) -> Tensor:
     ArgumentError
         There are no labels to tell the number of classes.
     """
-    if labels.dtype.kind not in "iu":
-        raise DtypeError(f"one_hot: labels must be integers, got {labels.dtype} {labels.shape}")
+    array = _label_array("one_hot", labels)
     if num_classes == -1:
         if not labels.array.size:
             raise ArgumentError("one_hot: without labels the number of classes is unknown; give num_classes")
@@ -90,8 +121,15 @@ def one_hot(labels: Tensor, num_classes: int = -1) -> Tensor:
     if num_classes < 1:
         raise ArgumentError(f"one_hot: num_classes must be at least 1, or -1 to count them; got {num_classes}")
     out = np.empty((*labels.shape, num_classes), np.int64)
-    launch(order.one_hot, labels.array, out)
+    launch(order.one_hot, array, out)
     return wrap(out)
+
+
+def _label_array(name: str, labels: Tensor) -> Array:
+    array = array_of(name, labels)
+    if array.dtype.kind not in "iu":
+        raise DtypeError(f"{name}: labels must be integers, got {array.dtype} {array.shape}; convert with .long()")
+    return array
 
 
 METHODS: dict[str, Any] = {
@@ -99,4 +137,6 @@ METHODS: dict[str, Any] = {
     "sort": sort,
     "topk": topk,
     "nonzero": nonzero,
+    "unique": unique,
+    "bincount": bincount,
 }

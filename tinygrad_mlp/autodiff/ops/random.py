@@ -1,18 +1,24 @@
-"""Dropout. The mask is not stored: seed and number of the draw are, and the way back draws the same numbers again."""
+"""Dropout, and random numbers written in place.
+
+Dropout's mask is not stored: seed and number of the draw are, and the way back draws the same numbers again.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 
 from tinygrad_mlp.autodiff.op import op
 from tinygrad_mlp.autodiff.ops.checks import check_floats
+from tinygrad_mlp.autodiff.ops.inplace import check_writable, copy_
 from tinygrad_mlp.autodiff.random_state import default_generator
 from tinygrad_mlp.autodiff.tensor import Backward, Tensor
 from tinygrad_mlp.errors import ArgumentError
 from tinygrad_mlp.kernels.launch import Array
 from tinygrad_mlp.kernels.random import DropoutMask, Generator, apply_dropout, draw_dropout
 
-__all__ = ["dropout", "random_dropout", "same_dropout"]
+__all__ = ["METHODS", "dropout", "normal_", "random_dropout", "same_dropout", "uniform_"]
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, generator: Generator | None = None) -> Tensor:
@@ -66,3 +72,34 @@ def same_dropout(input: Tensor, mask: DropoutMask) -> tuple[Array, Backward]:
         return same_dropout(grad, mask)
 
     return array, backward
+
+
+def uniform_(x: Tensor, low: float = 0.0, high: float = 1.0, *, generator: Generator | None = None) -> Tensor:
+    """Fill x with uniform numbers of low..high. Raises `ArgumentError` if low > high, `DtypeError` for integers."""
+    return _filled("uniform_", x, low, high, generator or default_generator, Generator.fill_uniform)
+
+
+def normal_(x: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Tensor:
+    """Fill x with normal numbers. Raises `ArgumentError` for a negative std, `DtypeError` for integers."""
+    return _filled("normal_", x, mean, std, generator or default_generator, Generator.fill_normal)
+
+
+def _filled(
+    name: str,
+    x: Tensor,
+    first: float,
+    second: float,
+    generator: Generator,
+    fill: Callable[[Generator, Array, float, float], None],
+) -> Tensor:
+    check_floats(name, tensor=x)
+    check_writable(name, x)
+    values = np.empty(x.shape, x.dtype)  # in logical order, whatever that of the tensor's memory
+    fill(generator, values, first, second)
+    return copy_(x, values)
+
+
+METHODS: dict[str, Callable[..., Tensor]] = {
+    "normal_": normal_,
+    "uniform_": uniform_,
+}

@@ -30,8 +30,10 @@ __all__ = [
     "clone",
     "contiguous",
     "expand",
+    "expand_as",
     "flatten",
     "permute",
+    "repeat",
     "reshape",
     "sizes",
     "squeeze",
@@ -40,6 +42,7 @@ __all__ = [
     "transpose",
     "unsqueeze",
     "view",
+    "view_as",
 ]
 
 
@@ -194,6 +197,33 @@ def broadcast_to(x: Tensor, shape: Sequence[int]) -> Tensor:
     return expand(x, shape)
 
 
+def repeat(x: Tensor, *sizes_: int | Sequence[int]) -> Tensor:
+    """Copies side by side, so many along each dimension: (2, 3) repeated (4, 1) times is (8, 3). New ones come first.
+
+    Raises `ShapeError` for fewer numbers than dimensions, or a negative one.
+    """
+    times = sizes("repeat", sizes_)
+    added = len(times) - x.ndim
+    if added < 0 or any(count < 0 for count in times):
+        raise ShapeError(f"repeat: got {times} for shape {x.shape}, expected a count of at least 0 for each dimension")
+    shape = (1,) * added + x.shape
+    pairs = list(zip(times, shape, strict=True))
+    apart = reshape(x, [entry for size in shape for entry in (1, size)])  # (2, 3) -> (1, 2, 1, 3)
+    spread = expand(apart, [entry for pair in pairs for entry in pair])  # -> (4, 2, 1, 3)
+    joined = reshape(spread, [count * size for count, size in pairs])  # -> (8, 3)
+    return joined if joined.array.flags.writeable else row_major(joined)  # nothing was copied yet
+
+
+def view_as(x: Tensor, other: Tensor) -> Tensor:
+    """`view` in the shape of another tensor."""
+    return reshape(x, other.shape)
+
+
+def expand_as(x: Tensor, other: Tensor) -> Tensor:
+    """`expand` to the shape of another tensor."""
+    return expand(x, other.shape)
+
+
 @op
 def clone(x: Tensor) -> tuple[Array, Backward]:
     """A copy in memory of its own, in the same memory order; gradients pass through."""
@@ -261,6 +291,16 @@ def to(
     return convert(x, wanted) if wanted.kind == x.dtype.kind == "f" else wrap(converted(x.array, wanted))
 
 
+def _type(x: Tensor, dtype: DtypeLike) -> Tensor:
+    """In another dtype; the older name of `to`."""
+    return to(x, dtype=dtype)
+
+
+def _type_as(x: Tensor, other: Tensor) -> Tensor:
+    """In the dtype of another tensor."""
+    return to(x, other)
+
+
 def _float(x: Tensor) -> Tensor:
     """In float32."""
     return to(x, np.dtype(np.float32))
@@ -302,10 +342,15 @@ METHODS: dict[str, Any] = {
     "t": t,
     "T": property(t),
     "expand": expand,
+    "expand_as": expand_as,
+    "view_as": view_as,
+    "repeat": repeat,
     "broadcast_to": broadcast_to,
     "clone": clone,
     "contiguous": contiguous,
     "to": to,
+    "type": _type,
+    "type_as": _type_as,
     "float": _float,
     "double": _double,
     "long": _long,
