@@ -7,6 +7,7 @@ Input and target must have the same shape where both are values (nothing broadca
 from __future__ import annotations
 
 import operator
+from inspect import signature
 
 from tinygrad_mlp.autodiff.ops.checks import check_choice
 from tinygrad_mlp.autodiff.tensor import Tensor
@@ -40,8 +41,15 @@ class _Loss(Module):
         self.reduction = reduction
 
     def extra_repr(self) -> str:
-        """`reduction='sum'`, empty for the mean."""
-        return "" if self.reduction == "mean" else f"reduction={self.reduction!r}"
+        """The settings that are not the usual ones: `reduction='sum', label_smoothing=0.1`, `weight=[1.0, 2.0]`."""
+        settings: list[str] = []
+        for name, parameter in list(signature(type(self).__init__).parameters.items())[1:]:
+            value = getattr(self, name)
+            if isinstance(value, Tensor):
+                settings.append(f"{name}={value.tolist()}")
+            elif value != parameter.default:
+                settings.append(f"{name}={value!r}")
+        return ", ".join(settings)
 
 
 class CrossEntropyLoss(_Loss):
