@@ -33,7 +33,7 @@ def save_checkpoint(path: str | Path, arrays: Mapping[str, Array], info: Mapping
     from safetensors.numpy import save
 
     contiguous = _contiguous(arrays)
-    text = json.dumps(info, sort_keys=True, default=_plain)
+    text = json.dumps(info, default=_plain)
     metadata = {"format": _FORMAT, "info": text, "sha256": _digest(contiguous, text)}
     write_atomically(path, save(contiguous, metadata))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from tinygrad_mlp.autodiff.mode import no_grad
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.data.dataset import BatchDataset, Dataset
 from tinygrad_mlp.data.loader import DataLoader
-from tinygrad_mlp.errors import ArgumentError
+from tinygrad_mlp.errors import ArgumentError, NonFiniteError
 from tinygrad_mlp.kernels.launch import Array
 from tinygrad_mlp.nn import functional as F
 from tinygrad_mlp.nn.module import Module
@@ -83,10 +84,15 @@ def evaluate(
             value = loss(output, target)
             if value.numel() != 1:
                 raise ArgumentError(f"evaluate: the loss has shape {value.shape}, expected one number per batch")
-            mean.update(value.item(), len(output))
             if has_labels(output, target):
                 report = report or ClassificationReport(output.shape[1])
                 report.update(output.array, target.array, value.item())
+            elif not math.isfinite(value.item()):
+                raise NonFiniteError(
+                    f"evaluate: the loss of samples {round(mean.weight)} to {round(mean.weight) + len(output) - 1} of "
+                    f"{dataset!r} is {value.item()}; tg.anomaly_mode() finds the op that made it"
+                )
+            mean.update(value.item(), len(output))
     return report or LossReport(mean.value, round(mean.weight))
 
 

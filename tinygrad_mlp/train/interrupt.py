@@ -6,9 +6,12 @@ import signal
 import sys
 import threading
 from types import FrameType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-__all__ = ["CtrlC", "in_session"]
+if TYPE_CHECKING:
+    from tinygrad_mlp.train.trainer import Trainer
+
+__all__ = ["CtrlC", "in_session", "leave", "say"]
 
 
 class CtrlC:
@@ -41,6 +44,24 @@ class CtrlC:
             signal.signal(signal.SIGINT, self._previous)
 
 
+def leave(trainer: Trainer) -> None:
+    """Say where training was interrupted and how to go on; then exit with status 130, unless someone is at a prompt."""
+    where = f"epoch {trainer.epoch + 1} after step {trainer.batch} of {len(trainer.loader)}"
+    if trainer.folder is None:
+        say(f"interrupted in {where}; nothing is saved, since there is no folder: Trainer(..., out='runs/name')")
+    else:
+        again = trainer.resume_command or f"Trainer(..., out={str(trainer.folder.path)!r}, resume=True).fit(...)"
+        say(f"interrupted in {where}; saved in {trainer.folder.path}. To go on:\n  {again}")
+    if not in_session():
+        raise SystemExit(130)
+    say("the net has the weights of this step; trainer.fit(train, val) goes on from here")
+
+
 def in_session() -> bool:
     """Whether a person types Python here, in a notebook or at a prompt, and wants to go on with what there is."""
-    return hasattr(sys, "ps1")
+    return hasattr(sys, "ps1") or "ipykernel" in sys.modules
+
+
+def say(words: str) -> None:
+    """A message to the user, apart from the output proper."""
+    print(words, file=sys.stderr, flush=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -63,7 +64,7 @@ class TerminalProgress(EpochLines):
         from rich.progress import BarColumn, Progress, TextColumn
 
         self._console = Console()
-        self._pace = _Pace(trainer)
+        self._pace = _Pace()
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
@@ -73,7 +74,7 @@ class TerminalProgress(EpochLines):
             transient=True,
             expand=True,
         )
-        self._task = self._bar.add_task("", total=len(trainer.loader), status="")
+        self._task = self._bar.add_task("first step", total=len(trainer.loader), status="")
         super().on_fit_start(trainer)
         self._bar.start()
 
@@ -85,7 +86,7 @@ class TerminalProgress(EpochLines):
             self._task,
             completed=trainer.batch,
             description=f"epoch {trainer.epoch + 1}/{trainer.epochs}",
-            status=status_line(trainer, self._pace.seconds_left(trainer)),
+            status=status_line(trainer, self._pace.time_left(trainer)),
             refresh=True,
         )
 
@@ -107,7 +108,7 @@ class NotebookProgress(EpochLines):
         self._html = display.HTML
         self._handle = display.display(self._html(""), display_id=True)
         self._lines: list[str] = []
-        self._pace = _Pace(trainer)
+        self._pace = _Pace()
         super().on_fit_start(trainer)
 
     def on_step_end(self, trainer: Trainer) -> None:
@@ -115,7 +116,7 @@ class NotebookProgress(EpochLines):
         if self._pace.is_due():
             filled = round(30 * trainer.batch / len(trainer.loader))
             bar = "━" * filled + "╌" * (30 - filled)
-            status = status_line(trainer, self._pace.seconds_left(trainer))
+            status = status_line(trainer, self._pace.time_left(trainer))
             self._show(f"epoch {trainer.epoch + 1}/{trainer.epochs} {bar} {status}")
 
     def on_fit_end(self, trainer: Trainer) -> None:
@@ -137,27 +138,29 @@ class NotebookProgress(EpochLines):
 class _Pace:
     """When to draw again, and how long training will take."""
 
-    def __init__(self, trainer: Trainer) -> None:
-        self._start = time.monotonic()
-        self._drawn = 0.0
-        self._first = self._steps(trainer)
-
-    @staticmethod
-    def _steps(trainer: Trainer) -> int:
-        return trainer.epoch * len(trainer.loader) + trainer.batch
+    def __init__(self) -> None:
+        self._drawn = -math.inf
+        self._first: tuple[float, int] | None = None  # time and number of the first step that was seen
 
     def is_due(self) -> bool:
+        """Whether it is time to draw; then it counts as drawn."""
         now = time.monotonic()
         if now - self._drawn < _REFRESH:
             return False
         self._drawn = now
         return True
 
-    def seconds_left(self, trainer: Trainer) -> float:
-        """From the mean pace so far, validation included."""
-        done = self._steps(trainer) - self._first
-        left = trainer.epochs * len(trainer.loader) - self._steps(trainer)
-        return left * (time.monotonic() - self._start) / max(done, 1)
+    def time_left(self, trainer: Trainer) -> str:
+        """From the mean pace since the first step (which may compile kernels), validation included; `2:05 left`."""
+        now, steps = time.monotonic(), trainer.epoch * len(trainer.loader) + trainer.batch
+        if self._first is None:
+            self._first = now, steps
+        start, first = self._first
+        if steps == first:
+            return ""
+        seconds = round((trainer.epochs * len(trainer.loader) - steps) * (now - start) / (steps - first))
+        hours, minutes = seconds // 3600, seconds // 60 % 60
+        return f"{hours}:{minutes:02}:{seconds % 60:02} left" if hours else f"{minutes}:{seconds % 60:02} left"
 
 
 def epoch_line(row: Row, epochs: int) -> str:
@@ -174,13 +177,11 @@ def epoch_line(row: Row, epochs: int) -> str:
     return f"{row['epoch']:>3}/{epochs:<3} " + "".join(text.rjust(width) for text, width in cells)
 
 
-def status_line(trainer: Trainer, seconds_left: float) -> str:
+def status_line(trainer: Trainer, time_left: str) -> str:
     """What stands beside the bar."""
     sums = trainer.sums
     accuracy = "" if sums.accuracy is None else f"accuracy {_per_cent(sums.accuracy, 1)}  "
-    minutes, seconds = divmod(round(seconds_left), 60)
-    left = f"{minutes // 60}:{minutes % 60:02}:{seconds:02}" if minutes >= 60 else f"{minutes}:{seconds:02}"
-    return f"loss {sums.loss:.4f}  {accuracy}{sums.samples_per_second:,.0f} images/s  {left} left"
+    return f"loss {sums.loss:.4f}  {accuracy}{sums.samples_per_second:,.0f} images/s  {time_left}"
 
 
 def _number(value: float | None, format: str) -> str:

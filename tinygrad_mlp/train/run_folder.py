@@ -54,6 +54,8 @@ class RunFolder:
                 f"{self.path} holds a run already: resume=True goes on with it; else name another folder or delete it"
             )
         saved = load_checkpoint(self.checkpoint) if resume and self.checkpoint.exists() else None
+        for unfinished in self.path.glob(".*.tmp"):  # a process that was killed while it wrote left these
+            unfinished.unlink()
         self._write_json("config.json", config)
         return saved
 

@@ -13,22 +13,24 @@ from tinygrad_mlp.data.dataset import Dataset, Subset, TensorDataset
 from tinygrad_mlp.data.image import ImageDataset
 from tinygrad_mlp.kernels.launch import Array
 from tinygrad_mlp.nn.module import Module
+from tinygrad_mlp.optim.plateau import ReduceLROnPlateau
+from tinygrad_mlp.optim.schedules import LRScheduler
 
 if TYPE_CHECKING:
     from tinygrad_mlp.train.trainer import Trainer
 
-__all__ = ["describe_dataset", "describe_run", "differences"]
+__all__ = ["describe_dataset", "describe_loss", "describe_run", "describe_schedule", "differences", "listed"]
 
 
 def describe_run(trainer: Trainer, train: Dataset, val: Dataset | None) -> dict[str, Any]:
     """All that a run's numbers depend on, as far as it can be told: two runs of which this is equal give equal bits."""
-    optimizer, schedule, average = trainer.optimizer, trainer.schedule, trainer.average
+    optimizer, average = trainer.optimizer, trainer.average
     return {
         "net": repr(trainer.net),
         "parameters": sum(parameter.numel() for parameter in trainer.net.parameters()),
-        "loss": _name(trainer.loss),
+        "loss": describe_loss(trainer.loss),
         "optimizer": {"type": type(optimizer).__name__, "groups": [_options(group) for group in trainer.first_groups]},
-        "schedule": None if schedule is None else {"type": type(schedule).__name__, "every": trainer.schedule_every},
+        "schedule": trainer.first_schedule,
         "average": None if average is None else {"type": type(average).__name__, "decay": average.decay},
         "clip_norm": trainer.clip_norm,
         "patience": trainer.patience,
@@ -59,48 +61,69 @@ def describe_dataset(dataset: Dataset) -> dict[str, Any]:
     return description
 
 
-def differences(old: object, new: object, path: str = "") -> list[str]:
-    """What differs between two JSON values, in words: `batch_size: was 64, is 128`."""
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        before, after = cast("Mapping[str, object]", old), cast("Mapping[str, object]", new)
-        return [
-            difference
-            for key in sorted({*before, *after})
-            for difference in differences(before.get(key), after.get(key), f"{path}.{key}" if path else key)
-        ]
-    if isinstance(old, list) and isinstance(new, list):
-        first, second = cast("list[object]", old), cast("list[object]", new)
-        if len(first) == len(second):
-            return [
-                difference
-                for place, (before, after) in enumerate(zip(first, second, strict=True))
-                for difference in differences(before, after, f"{path}[{place}]")
-            ]
-    return [] if old == new else [f"{path}: was {old!r}, is {new!r}"]
+def describe_schedule(schedule: LRScheduler | ReduceLROnPlateau | None, every: str) -> dict[str, Any] | None:
+    """Its class and all its settings. Call it before the first step: settings and state are not told apart."""
+    return None if schedule is None else {"every": every, **_plain(schedule)}
 
 
-def _options(group: Mapping[str, Any]) -> dict[str, Any]:
-    """A parameter group's options, as JSON gives them back."""
-    options: dict[str, Any] = {}
-    for name, value in group.items():
-        if name == "params":
-            options["parameters"] = len(value)
-        elif isinstance(value, tuple):
-            options[name] = list(cast("tuple[Any, ...]", value))
-        else:
-            options[name] = value.item() if isinstance(value, np.generic) else value
-    return options
-
-
-def _name(loss: object) -> str:
-    """`cross_entropy`, `CrossEntropyLoss(label_smoothing=0.1)`, `partial(cross_entropy, label_smoothing=0.1)`."""
-    if isinstance(loss, Module):
-        return repr(loss)
+def describe_loss(loss: object) -> str:
+    """`cross_entropy`, `CrossEntropyLoss(reduction='mean', label_smoothing=0.1)`, `partial(huber_loss, delta=2.0)`."""
     if isinstance(loss, partial):
         made = cast("partial[Any]", loss)
         given = [*map(repr, made.args), *(f"{name}={value!r}" for name, value in made.keywords.items())]
-        return f"partial({', '.join([_name(made.func), *given])})"
+        return f"partial({', '.join([describe_loss(made.func), *given])})"
+    if isinstance(loss, Module):
+        settings = {name: value for name, value in _plain(loss).items() if name not in ("type", "training")}
+        return f"{type(loss).__name__}({', '.join(f'{name}={value!r}' for name, value in settings.items())})"
     return getattr(loss, "__qualname__", type(loss).__name__)
+
+
+def differences(old: Any, new: Any, path: str = "") -> list[str]:
+    """What differs between two JSON values, in words: `batch_size: was 64, is 128`."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        before, after = cast("dict[str, Any]", old), cast("dict[str, Any]", new)
+        paths = {key: f"{path}.{key}" if path else key for key in [*before, *after]}
+        parts = [(before.get(key), after.get(key), inner) for key, inner in paths.items()]
+    elif isinstance(old, list) and isinstance(new, list) and len(cast("list[Any]", old)) == len(cast("list[Any]", new)):
+        pairs = zip(cast("list[Any]", old), cast("list[Any]", new), strict=True)
+        parts = [(before, after, f"{path}[{place}]") for place, (before, after) in enumerate(pairs)]
+    else:
+        return [] if old == new else [f"{path}: was {_short(old)}, is {_short(new)}"]
+    return [change for part in parts for change in differences(*part)]
+
+
+def listed(changes: list[str], most: int = 5) -> str:
+    """The first few differences."""
+    return "; ".join(changes[:most]) + (f"; and {len(changes) - most} more" if len(changes) > most else "")
+
+
+def _short(value: Any, length: int = 80) -> str:
+    words = repr(value)
+    return words if len(words) <= length else f"{words[: length - 1]}…"
+
+
+def _options(group: Mapping[str, Any]) -> dict[str, Any]:
+    """A parameter group's options, and the number of its parameters."""
+    return {name: len(value) if name == "params" else _json(value) for name, value in group.items()}
+
+
+def _plain(thing: object) -> dict[str, Any]:
+    """Class and attributes of an object, as far as they are numbers, words, functions, or lists of such."""
+    attributes = {name.lstrip("_"): _json(value) for name, value in vars(thing).items()}
+    return {"type": type(thing).__name__, **{name: value for name, value in attributes.items() if value is not None}}
+
+
+def _json(value: Any) -> Any:
+    """A setting as JSON gives it back; None for what is no setting."""
+    if isinstance(value, np.number | np.bool_):
+        return cast(Any, value).item()
+    if isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, list | tuple):
+        return [_json(part) for part in cast("list[Any]", value)]
+    if isinstance(value, LRScheduler):
+        return _plain(value)
+    return getattr(value, "__qualname__", None)
 
 
 def _sha256(array: Array) -> str:

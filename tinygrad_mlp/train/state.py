@@ -17,11 +17,13 @@ from tinygrad_mlp.nn.module import Module
 from tinygrad_mlp.optim.optimizer import Optimizer
 from tinygrad_mlp.train.evaluation import has_labels
 from tinygrad_mlp.train.history import History
+from tinygrad_mlp.train.interrupt import say
+from tinygrad_mlp.train.settings import differences, listed
 
 if TYPE_CHECKING:
     from tinygrad_mlp.train.trainer import Trainer
 
-__all__ = ["EpochSums", "copy_of_weights", "gather", "generators_of", "restore"]
+__all__ = ["EpochSums", "copy_of_weights", "gather", "generators_of", "restore", "resume"]
 
 
 @dataclass
@@ -80,6 +82,32 @@ def gather(trainer: Trainer) -> tuple[dict[str, Array], dict[str, Any]]:
         info["average_updates"] = average["updates"]
         arrays |= {f"average/{name}": array for name, array in average["average"].items()}
     return arrays, info
+
+
+def resume(trainer: Trainer, arrays: Mapping[str, Array], info: Mapping[str, Any]) -> None:
+    """Bring a new Trainer to where a checkpoint was taken.
+
+    Raises `CheckpointError` for the checkpoint of a run with other settings or data. Another number of epochs is fine,
+    with a schedule made for it.
+    """
+    assert trainer.folder is not None
+    where = f"checkpoint {trainer.folder.checkpoint}"
+    if not isinstance(info.get("settings"), dict):
+        raise CheckpointError(f"{where} was not written by a Trainer")
+    epochs = info["settings"]["epochs"]
+    allowed = {} if epochs == trainer.epochs else {name: info["settings"][name] for name in ("epochs", "schedule")}
+    changed = differences(info["settings"], {**trainer.settings, **allowed})
+    if changed:
+        raise CheckpointError(f"{where} is of a run with other settings: {listed(changed)}")
+    if epochs != trainer.epochs:
+        say(
+            f"the run was begun with {epochs} epochs and goes on to {trainer.epochs}; if its schedule depends on that, "
+            "the result differs from that of an uninterrupted run"
+        )
+    try:
+        restore(trainer, arrays, info)
+    except CheckpointError as error:
+        raise CheckpointError(f"{where}: {error}") from error
 
 
 def restore(trainer: Trainer, arrays: Mapping[str, Array], info: Mapping[str, Any]) -> None:

@@ -5,7 +5,6 @@ The loop itself is `training_step`, `_train_epoch` and `fit`; the rest of this f
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any, Literal
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.data.dataset import Dataset
 from tinygrad_mlp.data.loader import DataLoader
-from tinygrad_mlp.errors import ArgumentError, CheckpointError, DataError, NonFiniteError
+from tinygrad_mlp.errors import ArgumentError, DataError, NonFiniteError
 from tinygrad_mlp.kernels.launch import Array
 from tinygrad_mlp.nn import functional as F
 from tinygrad_mlp.nn.module import Module
@@ -26,16 +25,16 @@ from tinygrad_mlp.optim.optimizer import Optimizer
 from tinygrad_mlp.optim.plateau import ReduceLROnPlateau
 from tinygrad_mlp.optim.schedules import LRScheduler
 from tinygrad_mlp.train.callbacks import Callback
-from tinygrad_mlp.train.diagnosis import first_cause
+from tinygrad_mlp.train.diagnosis import explained, last_checkpoint
 from tinygrad_mlp.train.evaluation import Loss, LossReport, check_dataset, evaluate
 from tinygrad_mlp.train.history import History, Row
-from tinygrad_mlp.train.interrupt import CtrlC, in_session
+from tinygrad_mlp.train.interrupt import CtrlC, leave, say
 from tinygrad_mlp.train.metrics import ClassificationReport
 from tinygrad_mlp.train.progress import make_progress
 from tinygrad_mlp.train.results import write_results
 from tinygrad_mlp.train.run_folder import RunFolder
-from tinygrad_mlp.train.settings import describe_run, differences
-from tinygrad_mlp.train.state import EpochSums, copy_of_weights, gather, generators_of, restore
+from tinygrad_mlp.train.settings import describe_run, describe_schedule, differences, listed
+from tinygrad_mlp.train.state import EpochSums, copy_of_weights, gather, generators_of, resume
 
 __all__ = ["Trainer"]
 
@@ -125,7 +124,7 @@ class Trainer:
         self.schedule_every = schedule_every or ("batch" if isinstance(schedule, OneCycleLR) else "epoch")
         self.average = average
         self.clip_norm = None if clip_norm is None else check_range("Trainer", "clip_norm", clip_norm)
-        self.patience = None if patience is None else check_count("Trainer", "patience", patience)
+        self.patience = _count_or_none("patience", patience)
         self.stop_on = stop_on
         self.epochs = check_count("Trainer", "epochs", epochs)
         self.batch_size = check_count("Trainer", "batch_size", batch_size)
@@ -133,13 +132,14 @@ class Trainer:
         self.seed = seed
         self.folder = None if out is None else RunFolder(out)
         self.resume = resume
-        self.checkpoint_every = checkpoint_every and check_count("Trainer", "checkpoint_every", checkpoint_every)
+        self.checkpoint_every = _count_or_none("checkpoint_every", checkpoint_every)
         self.checkpoint_seconds = check_range("Trainer", "checkpoint_seconds", checkpoint_seconds)
         self.callbacks = [*make_progress(progress), *callbacks]
         self.config = dict(config or {})
         self.resume_command = resume_command
         self._check_choices()
         self.first_groups = [dict(group) for group in optimizer.param_groups]
+        self.first_schedule = describe_schedule(schedule, self.schedule_every)
 
         # Where training is: all of this goes into a checkpoint (see state.py).
         self.epoch = 0  # epochs that are finished
@@ -174,27 +174,31 @@ class Trainer:
         ArgumentError
             The folder holds a run already, or patience or schedule need validation data and there are none.
         """
+        began_before = bool(self.settings)
         self._begin(train, val)
+        if began_before and self.finished:
+            return self.history
         try:
-            with self._ctrl_c:
-                for callback in self.callbacks:
-                    callback.on_fit_start(self)
-                while not self.finished:
-                    self._train_epoch()
-                    self._end_epoch()
+            self._run()
         except _Interrupted:
             self._save()
-            interrupted = True
-        else:
-            interrupted = False
-        finally:
-            for callback in self.callbacks:
-                callback.on_fit_end(self)
-        if interrupted:
-            self._leave()
+            leave(self)  # exits, except in a notebook
         else:
             self._finish()
         return self.history
+
+    def _run(self) -> None:
+        """All epochs that are left."""
+        for callback in self.callbacks:
+            callback.on_fit_start(self)
+        try:
+            with self._ctrl_c:
+                while not self.finished:
+                    self._train_epoch()
+                    self._end_epoch()
+        finally:
+            for callback in self.callbacks:
+                callback.on_fit_end(self)
 
     def _train_epoch(self) -> None:
         """Go once through the training data, or through what a checkpoint left of an epoch."""
@@ -202,11 +206,11 @@ class Trainer:
         self.loader.set_epoch(self.epoch, self.batch)
         start = time.perf_counter() - self.sums.seconds
         for x, y in self.loader:
-            randomness = self._randomness()
+            randomness = [generator.get_state() for generator in self.generators]  # to repeat a batch that fails
             try:
                 loss, output = self.training_step(x, y)
             except NonFiniteError as error:
-                raise self._explained(error, x, y, randomness) from error
+                raise explained(self, error, x, y, randomness) from error
             self.batch += 1
             self.sums.add(loss, output, y)
             self.sums.seconds = time.perf_counter() - start
@@ -230,18 +234,19 @@ class Trainer:
     def _after_step(self) -> None:
         for callback in self.callbacks:
             callback.on_step_end(self)
-        if self._ctrl_c.pressed:
-            raise _Interrupted
+        self._stop_if_interrupted()
         due = self.checkpoint_every is not None and self.batch % self.checkpoint_every == 0
         if due or time.monotonic() - self._saved_at > self.checkpoint_seconds:
             self._save()
 
     def _end_epoch(self) -> None:
         """Validate, keep the weights if they are the best so far, step the schedule, write it all down."""
+        val_loss = None
         row: Row = {"epoch": self.epoch + 1, "train_loss": self.sums.loss, "train_accuracy": self.sums.accuracy}
         if self.val is not None:
             report = self._validate(self.val)
-            row |= {"val_loss": report.loss, "val_accuracy": getattr(report, "accuracy", None)}
+            val_loss = report.loss
+            row |= {"val_loss": val_loss, "val_accuracy": getattr(report, "accuracy", None)}
         row |= {
             "lr": float(self.optimizer.param_groups[0]["lr"]),
             "seconds": round(self.sums.seconds, 3),
@@ -250,7 +255,7 @@ class Trainer:
         self.history.append(row)
         if self.val is None or self.history.epochs_since_best() == 0:
             self.best_weights = self._weights_to_use()
-        self._step_schedule(row)
+        self._step_schedule(val_loss)
         self.epoch, self.batch, self.sums = self.epoch + 1, 0, EpochSums()
         self._stop_if_patience_is_over()
         for callback in self.callbacks:
@@ -258,6 +263,8 @@ class Trainer:
         if self.folder is not None:
             self.folder.append_metrics(self.history.rows[-1])
         self._save()
+        if not self.finished:
+            self._stop_if_interrupted()
 
     @property
     def finished(self) -> bool:
@@ -296,68 +303,31 @@ class Trainer:
             raise ArgumentError("Trainer: patience and ReduceLROnPlateau need validation data: fit(train, val)")
         self.loader = DataLoader(train, self.batch_size, shuffle=True, drop_last=self.drop_last, seed=self.seed)
         self.val = val
-        self._generators = list(generators_of(self.net).values())
+        self.generators = list(generators_of(self.net).values())
         settings = describe_run(self, train, val)
         if not self.settings:
             self.settings = settings
             self._open_folder()
         elif changed := differences(self.settings, settings):
             raise ArgumentError(
-                "Trainer: this call goes on with the run that was begun; changed are " + _listed(changed)
+                f"Trainer: this call goes on with the run that was begun, but it differs: {listed(changed)}"
             )
         self._saved_at = time.monotonic()
 
     def _open_folder(self) -> None:
+        """Start the files of the run, or take up those that are there."""
         if self.folder is None:
             return
         saved = self.folder.open({**self.settings, "config": self.config}, self.resume)
         if saved is not None:
-            self._restore(*saved)
-        elif self.resume:
-            _say(f"{self.folder.path} holds no checkpoint yet; training starts from the beginning")
+            resume(self, *saved)
+        else:
+            if self.resume:
+                say(f"{self.folder.path} holds no checkpoint yet; training starts from the beginning")
+            self._save()
         self.folder.write_metrics(self.history)
 
-    def _restore(self, arrays: Mapping[str, Array], info: Mapping[str, Any]) -> None:
-        assert self.folder is not None
-        changed = differences(info["settings"], {**self.settings, "epochs": info["settings"]["epochs"]})
-        if changed:
-            raise CheckpointError(f"checkpoint {self.folder.checkpoint}: it is of another run: {_listed(changed)}")
-        if info["settings"]["epochs"] != self.epochs:
-            _say(
-                f"the run was begun with {info['settings']['epochs']} epochs and goes on to {self.epochs}; where its "
-                "schedule depends on that, the result differs from that of an uninterrupted run"
-            )
-        try:
-            restore(self, arrays, info)
-        except (CheckpointError, KeyError, TypeError) as error:
-            raise CheckpointError(f"checkpoint {self.folder.checkpoint}: {error}") from error
-
     # Watching -------------------------------------------------------------------------------------------------------
-
-    def _randomness(self) -> list[Array]:
-        """Where the random generators are, so that the batch can be repeated with the same dropout masks."""
-        return [generator.get_state() for generator in self._generators]
-
-    def _explained(self, error: NonFiniteError, x: Tensor, y: Tensor, randomness: list[Array]) -> NonFiniteError:
-        """The error again, with everything that helps to find its cause."""
-        for generator, state in zip(self._generators, randomness, strict=True):
-            generator.set_state(state)
-        first = self.batch * self.batch_size
-        stop = first + len(y)
-        samples = self.loader.order(self.epoch)[first:stop]
-        listed = ", ".join(str(sample) for sample in samples[:10]) + (", …" if len(samples) > 10 else "")
-        kept = "" if self.folder is None else self._last_checkpoint()
-        return NonFiniteError(
-            f"training stopped in epoch {self.epoch + 1}, step {self.batch + 1} of {len(self.loader)}: {error}\n"
-            f"  first cause: {first_cause(self.net, self.loss, x, y, samples)}\n"
-            f"  batch: samples {listed} of the training data, trainer.loader.order({self.epoch})[{first}:{stop}]\n"
-            f"  the weights are those before this step{kept}\n"
-            "  what often helps: a lower learning rate, clip_norm=1, standardised inputs"
-        )
-
-    def _last_checkpoint(self) -> str:
-        assert self.folder is not None
-        return f"; the last good checkpoint: {self.folder.checkpoint}" if self.folder.checkpoint.exists() else ""
 
     def _validate(self, val: Dataset) -> ClassificationReport | LossReport:
         try:
@@ -366,17 +336,16 @@ class Trainer:
             with self.average.applied():
                 return evaluate(self.net, val, loss=self.loss)
         except NonFiniteError as error:
-            raise NonFiniteError(
-                f"validation after epoch {self.epoch + 1}: {error}{self._last_checkpoint()}"
-            ) from error
+            raise NonFiniteError(f"validation after epoch {self.epoch + 1}: {error}{last_checkpoint(self)}") from error
 
     def _weights_to_use(self) -> dict[str, Array]:
         """A copy of the weights that this epoch ends with: the averaged ones, where there is an average."""
         return copy_of_weights(self.net) if self.average is None else self.average.state_dict()["average"]
 
-    def _step_schedule(self, row: Row) -> None:
+    def _step_schedule(self, val_loss: float | None) -> None:
         if isinstance(self.schedule, ReduceLROnPlateau):
-            self.schedule.step(row["val_loss"] or 0.0)
+            assert val_loss is not None  # _begin has asked for validation data
+            self.schedule.step(val_loss)
         elif self.schedule is not None and self.schedule_every == "epoch":
             self.schedule.step()
 
@@ -388,6 +357,10 @@ class Trainer:
         if self.stop_on == "increases" and self.history.increases_in_a_row() >= self.patience:
             self.stop(f"the validation loss rose {self.patience} times in a row")
 
+    def _stop_if_interrupted(self) -> None:
+        if self._ctrl_c.pressed:
+            raise _Interrupted
+
     def _save(self) -> None:
         if self.folder is not None:
             self.folder.save(*gather(self))
@@ -395,36 +368,20 @@ class Trainer:
 
     # Ending ---------------------------------------------------------------------------------------------------------
 
-    def _leave(self) -> None:
-        """After Ctrl-C."""
-        where = f"epoch {self.epoch + 1}, step {self.batch} of {len(self.loader)}"
-        if self.folder is None:
-            _say(f"interrupted in {where}; nothing is saved, since there is no folder: Trainer(..., out='runs/name')")
-        else:
-            again = self.resume_command or f"Trainer(..., out={str(self.folder.path)!r}, resume=True).fit(...)"
-            _say(f"interrupted in {where}; saved in {self.folder.path}. To go on: {again}")
-        if not in_session():
-            raise SystemExit(130)
-        _say("the net has the weights of this step; trainer.fit(train, val) goes on")
-
     def _finish(self) -> None:
         self.net.load_state_dict(self.best_weights)
         if self.folder is not None:
             write_results(self.folder, self)
 
 
+def _count_or_none(name: str, value: int | None) -> int | None:
+    return None if value is None else check_count("Trainer", name, value)
+
+
 def _check_part(dataset: Dataset, purpose: str) -> None:
     check_dataset("Trainer.fit", dataset)
     if getattr(dataset, "split", None) == "test":
         raise DataError(
-            f"Trainer.fit: {dataset!r} is the test split, which is locked: train and validate on the other parts, and "
-            f"use it once, at the end, in tg.evaluate (got it to {purpose} on)"
+            f"Trainer.fit: got {dataset!r} to {purpose} on, but the test split is locked: it is for tg.evaluate, "
+            "at the end; train and select on the other parts"
         )
-
-
-def _listed(changes: list[str]) -> str:
-    return "; ".join(changes)
-
-
-def _say(words: str) -> None:
-    print(words, file=sys.stderr, flush=True)
