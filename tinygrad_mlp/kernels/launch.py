@@ -20,7 +20,7 @@ A kernel whose last parameter is called `status` gets the status word of this th
 (code, position, value, limit). On a bad label, a bad index or a non-finite number it writes there and returns without
 harm; `launch` then raises.
 """
-# Numba ships no type stubs; this file and `cache` are the only ones that talk to it, and this one exports typed names.
+# Numba ships no type stubs; only this file, `cache`, `simd` and `tile` talk to it, and this one exports typed names.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportUntypedFunctionDecorator=false, reportUntypedBaseClass=false, reportUnknownParameterType=false
 

@@ -1,190 +1,155 @@
 """Matrix products with a fused bias and activation, and the gradients of a linear layer.
 
-One kernel serves them all. The product is cut into blocks of 32 rows and 512 columns; a block is computed four rows at
-a time in a small buffer (the tile) that stays in the first-level cache. Each pass over the tile adds four outer
-products::
+One kernel serves them all. It cuts the columns of the product into panels of one to three vectors and its rows into
+chunks, which threads share, and computes a chunk of a panel with the multiply-add tile (see `tile`). The tile reads `a`
+in any memory order, but of `b` it loads vectors: a `b` that is stored transposed is first packed, which means copied
+panel by panel in the order in which it is read.
 
-    tile[r, :] += a[r, k] * b[k, :] + … + a[r, k+3] * b[k+3, :]        four rows r, 512 columns
-
-so that 16 multiply-adds stand against 8 loads and 4 stores, and the compiler turns the loop over columns into vector
-code. Every output element is one chain of fused multiply-adds over k in rising order, started at zero. So its bits
-depend neither on the blocks nor on the threads nor on the memory order of the operands.
+Every output element is one chain of fused multiply-adds over k in rising order, started at zero. So its bits depend
+neither on panels nor on threads nor on the memory order of the operands.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from tinygrad_mlp.errors import ArgumentError, DtypeError, ShapeError
-from tinygrad_mlp.kernels.approx import NONE, SIGMOID, activate
+from tinygrad_mlp.kernels.approx import NONE, RELU, SIGMOID, activate
 from tinygrad_mlp.kernels.launch import Array, device, kernel, launch, prange
-from tinygrad_mlp.kernels.reduce import sum_axes
+from tinygrad_mlp.kernels.tile import MAX_VECTORS, VECTOR_BYTES, multiply_add_rows, multiply_add_tile, transpose_square
 
-__all__ = ["batched_matmul", "matmul", "matmul_blocks", "weight_and_bias_gradient"]
+__all__ = ["batched_matmul", "matmul", "matmul_tiles", "weight_and_bias_gradient"]
 
-_ROWS = 32  # of a block: what one thread takes at a time
-_COLUMNS = 512  # of a block: four rows of the tile and four of b are 16 KB in float32
-_LANES = 16  # b is copied to rows of a multiple of this many columns, so that vector loops have no remainder
-_PACK_FROM = 8  # rows of the product that make such a copy of b worth its time
-_ROW1, _ROW2, _ROW3 = np.uint64(_COLUMNS), np.uint64(2 * _COLUMNS), np.uint64(3 * _COLUMNS)  # starts of the tile's rows
+# Rows are cut into chunks for threads to share: 4 for each 256 rows, so of at most 64 rows, whose part of `a` stays in
+# the cache from panel to panel; of a multiple of 8, the height of a tile. The cuts depend on the number of rows alone.
+_CHUNKS, _GROUP_ROWS, _TILE_ROWS = 4, 256, 8
+# Threads pay from four times the work on that other kernels need: the tile is that much faster than a loop.
+_WORK = 4
 
-_NO_BIAS = {np.dtype(dtype): np.empty(0, dtype) for dtype in (np.float32, np.float64)}
-
-
-@device
-def _pack(b: Array, transposed: bool, packed: Array) -> None:
-    """Copy b (K, N; stored N, K if transposed) to `packed` (K, N rounded up to 16), padded with zeros."""
-    k_size, width = packed.shape
-    if transposed:
-        for first in range(0, width, _LANES):  # 16 columns of the result: 16 rows of b, read side by side
-            present = min(_LANES, b.shape[0] - first)
-            for k in range(k_size):
-                for lane in range(present):
-                    packed[k, first + lane] = b[first + lane, k]
-                for lane in range(present, _LANES):
-                    packed[k, first + lane] = 0
-    else:
-        for k in range(k_size):
-            for j in range(b.shape[1]):
-                packed[k, j] = b[k, j]
-            for j in range(b.shape[1], width):
-                packed[k, j] = 0
+_NOTHING = {np.dtype(dtype): np.empty(0, dtype) for dtype in (np.float32, np.float64)}
 
 
 @device
-def _pack_four_rows(a: Array, transposed: bool, row: int, strip: Array) -> None:
-    """Copy rows row … row+3 of a to `strip`, ordered (k, row); beyond the last row, repeat it, for unused results."""
-    last = (a.shape[1] if transposed else a.shape[0]) - 1
-    row1, row2, row3 = min(row + 1, last), min(row + 2, last), min(row + 3, last)
-    for k in range(strip.size // 4):
-        if transposed:
-            strip[4 * k] = a[k, row]
-            strip[4 * k + 1] = a[k, row1]
-            strip[4 * k + 2] = a[k, row2]
-            strip[4 * k + 3] = a[k, row3]
-        else:
-            strip[4 * k] = a[row, k]
-            strip[4 * k + 1] = a[row1, k]
-            strip[4 * k + 2] = a[row2, k]
-            strip[4 * k + 3] = a[row3, k]
+def _pack_panel(b: Array, b_at: int, b_column: int, k_size: int, columns: int, packed: Array, at: int) -> None:
+    """Copy `columns` columns of b, contiguous and b_column apart, to rows of `packed`; both sizes are rounded up."""
+    side = VECTOR_BYTES // b.itemsize
+    width = (columns + side - 1) // side * side
+    for c in range(0, columns, side):
+        for k in range(0, k_size, side):
+            here, there = b_at + c * b_column + k, at + k * width + c
+            transpose_square(b, here, b_column, packed, there, width, min(side, columns - c), min(side, k_size - k))
 
 
 @device
-def _multiply(strip: Array, b: Array, column_from: int, column_to: int, tile: Array) -> None:
-    """Tile (4 rows) = a @ b[:, column_from:column_to], with a's four rows in `strip`, ordered (k, row).
-
-    The factors are named one by one so that they stay in registers. Each sum is one chain, so that every addition fuses
-    with its product in the same order wherever this is inlined. Offsets are unsigned: a signed index could be negative,
-    and the test for that would keep the compiler from vectors.
-    """
-    flat, stride, k_size = b.reshape(-1), b.shape[1], b.shape[0]
-    width = np.uint64(column_to - column_from)
-    tile[:] = 0
-    for k in range(0, k_size - 3, 4):
-        first = k * stride + column_from
-        at0, at1 = np.uint64(first), np.uint64(first + stride)
-        at2, at3 = np.uint64(first + 2 * stride), np.uint64(first + 3 * stride)
-        a = strip[4 * k : 4 * k + 16]
-        a00, a10, a20, a30 = a[0], a[1], a[2], a[3]  # a[row, k]
-        a01, a11, a21, a31 = a[4], a[5], a[6], a[7]  # a[row, k + 1]
-        a02, a12, a22, a32 = a[8], a[9], a[10], a[11]
-        a03, a13, a23, a33 = a[12], a[13], a[14], a[15]
-        for j in range(width):
-            b0, b1, b2, b3 = flat[at0 + j], flat[at1 + j], flat[at2 + j], flat[at3 + j]
-            tile[j] = (((tile[j] + a00 * b0) + a01 * b1) + a02 * b2) + a03 * b3
-            tile[_ROW1 + j] = (((tile[_ROW1 + j] + a10 * b0) + a11 * b1) + a12 * b2) + a13 * b3
-            tile[_ROW2 + j] = (((tile[_ROW2 + j] + a20 * b0) + a21 * b1) + a22 * b2) + a23 * b3
-            tile[_ROW3 + j] = (((tile[_ROW3 + j] + a30 * b0) + a31 * b1) + a32 * b2) + a33 * b3
-    for k in range(k_size - k_size % 4, k_size):
-        at0 = np.uint64(k * stride + column_from)
-        a00, a10, a20, a30 = strip[4 * k], strip[4 * k + 1], strip[4 * k + 2], strip[4 * k + 3]
-        for j in range(width):
-            b0 = flat[at0 + j]
-            tile[j] += a00 * b0
-            tile[_ROW1 + j] += a10 * b0
-            tile[_ROW2 + j] += a20 * b0
-            tile[_ROW3 + j] += a30 * b0
+def _sum_rows(x: Array, x_row: int, rows: int, out: Array) -> None:
+    """The sums of the columns of x (rows, out.size): the product of a row of ones with it, a vector at a time."""
+    side = VECTOR_BYTES // x.itemsize
+    one = np.ones(1, x.dtype)
+    for column in range(0, out.size, side):
+        first = max(min(column, out.size - side), 0)
+        width = min(side, out.size)
+        no_floor = out.dtype.type(-np.inf)
+        # fmt: off
+        multiply_add_tile(1, 1, rows, one, 0, 0, 0, x, first, x_row, one[:0], 0, no_floor, out, first, 0, 1, width)
+        # fmt: on
 
 
-@device
-def _store_row(tile_row: Array, bias: Array, activation: int, out_row: Array) -> None:
-    """Finish one row of a block: out = activation(tile + bias)."""
-    if bias.size:
-        for j in range(out_row.size):
-            out_row[j] = tile_row[j] + bias[j]
-    else:
-        for j in range(out_row.size):
-            out_row[j] = tile_row[j]
-    if activation != NONE:
-        for j in range(out_row.size):
-            out_row[j] = activate(out_row[j], activation)
-
-
-@device
-def _block(
-    a: Array, b: Array, bias: Array, out: Array, a_transposed: bool, row_from: int, column_from: int, activation: int
+@kernel(writes=("out", "b_sums"), parallel=True)
+def matmul_tiles(
+    batch: int,
+    rows: int,
+    k_size: int,
+    columns: int,
+    a: Array,
+    a_item: int,
+    a_row: int,
+    a_step: int,
+    b: Array,
+    b_item: int,
+    b_step: int,
+    b_column: int,
+    bias: Array,
+    activation: int,
+    out: Array,
+    b_sums: Array,
 ) -> None:
-    """Compute one block of out (M, N) = a (M, K; stored K, M if transposed) @ b (K, N, or N rounded up if packed)."""
-    k_size = b.shape[0]
-    row_to = min(row_from + _ROWS, out.shape[0])
-    column_to = min(column_from + _COLUMNS, out.shape[1])
-    width_to = min(column_from + _COLUMNS, b.shape[1])
-    block_bias = bias[column_from:column_to]
-    buffer = np.empty(4 * _COLUMNS + 4 * k_size, out.dtype)
-    tile, strip = buffer[: 4 * _COLUMNS], buffer[4 * _COLUMNS :]
-    for row in range(row_from, row_to, 4):
-        _pack_four_rows(a, a_transposed, row, strip)
-        _multiply(strip, b, column_from, width_to, tile)
-        for r in range(min(4, row_to - row)):
-            tile_row = tile[r * _COLUMNS : (r + 1) * _COLUMNS]
-            _store_row(tile_row, block_bias, activation, out[row + r, column_from:column_to])
+    """Out (batch, rows, columns) = activation(a (batch, rows, k_size) @ b (batch, k_size, columns) + bias (columns,)).
 
-
-@kernel(writes=("out",), parallel=True)
-def matmul_blocks(
-    a: Array, b: Array, bias: Array, out: Array, a_transposed: bool, b_transposed: bool, activation: int
-) -> None:
-    """Out (B, M, N) = activation(a (B, M, K) @ b (B, K, N) + bias (N,)); a and b may have batch 1, bias may be empty.
-
-    A transposed operand is stored (B, K, M) or (B, N, K).
+    Arrays are 1-d. The strides of a and b from item to item, row to row, k to k and column to column count elements;
+    of b, b_column or b_step is 1. `bias` may be empty, and so may `b_sums`, which else gets the sums of the columns of
+    b: that is for a batch of one with b_column = 1.
     """
-    batch, rows, columns = out.shape
-    k_size = a.shape[1] if a_transposed else a.shape[2]
-    packed = b
-    if b_transposed or (columns % _LANES and rows >= _PACK_FROM):
-        width = (columns + _LANES - 1) // _LANES * _LANES
-        packed = np.empty((b.shape[0], k_size, width), b.dtype)
-        for item in range(b.shape[0]):
-            _pack(b[item], b_transposed, packed[item])
-    row_blocks = (rows + _ROWS - 1) // _ROWS
-    column_blocks = (columns + _COLUMNS - 1) // _COLUMNS
-    blocks = row_blocks * column_blocks
-    for task in prange(batch * blocks):
-        item, block = task // blocks, task % blocks
-        _block(
-            a[min(item, a.shape[0] - 1)],
-            packed[min(item, packed.shape[0] - 1)],
-            bias,
-            out[item],
-            a_transposed,
-            block % row_blocks * _ROWS,
-            block // row_blocks * _COLUMNS,
-            activation,
-        )
+    side = VECTOR_BYTES // out.itemsize
+    vectors = (columns + side - 1) // side
+    panels = (vectors + MAX_VECTORS - 1) // MAX_VECTORS
+    source = b
+    k_room = 0  # rows in a packed panel
+    if b_column != 1:
+        k_room = (k_size + side - 1) // side * side
+        room = k_room * vectors * side
+        items = batch if b_item else 1
+        source = np.empty(items * room, b.dtype)
+        for task in range(items * panels):
+            item, panel = task // panels, task % panels
+            first, last = panel * vectors // panels * side, min((panel + 1) * vectors // panels * side, columns)
+            at = item * room + first * k_room
+            _pack_panel(b, item * b_item + first * b_column, b_column, k_size, last - first, source, at)
+        b_item = room if b_item else 0
+    if b_sums.size:
+        _sum_rows(b, b_step, k_size, b_sums)
+
+    floor = out.dtype.type(0) if activation == RELU else out.dtype.type(-np.inf)
+    wanted = (rows + _GROUP_ROWS - 1) // _GROUP_ROWS * _CHUNKS
+    chunk_rows = (rows + wanted * _TILE_ROWS - 1) // (wanted * _TILE_ROWS) * _TILE_ROWS
+    chunks = (rows + chunk_rows - 1) // chunk_rows
+    for task in prange(batch * chunks):
+        item, row = task // chunks, task % chunks * chunk_rows
+        present = min(chunk_rows, rows - row)
+        a_at, out_at = item * a_item + row * a_row, (item * rows + row) * columns
+        for panel in range(panels):
+            first, last = panel * vectors // panels, (panel + 1) * vectors // panels
+            column = first * side
+            width = min(last * side, columns) - column
+            b_at = item * b_item + column * (k_room if k_room else 1)
+            step = (last - first) * side if k_room else b_step
+            # fmt: off
+            multiply_add_rows(
+                last - first, present, k_size, a, a_at, a_row, a_step, source, b_at, step, bias, column, floor,
+                out, out_at + column, columns, width,
+            )
+            # fmt: on
+        if activation > RELU:
+            for i in range(out_at, out_at + present * columns):
+                out[i] = activate(out[i], activation)
 
 
-def _stored(operand: Array) -> tuple[Array, bool]:
-    """The operand (…, M, K) as it lies in memory, and whether that is its transpose. Never copies."""
-    if not operand.flags.c_contiguous:
-        swapped = operand.swapaxes(-1, -2)
-        if swapped.flags.c_contiguous:
-            return swapped, True
-    return operand, False
+def _in_memory(x: Array) -> tuple[Array, int, int, int]:
+    """An operand ([B,] M, N) as memory, 1-d, and its strides in elements: from item to item (0 if one), row, column.
+
+    It is copied only if a stride is negative or not a number of elements.
+    """
+    rows, columns = x.shape[-2:]
+    flags = x.flags
+    if flags.c_contiguous:
+        return x.reshape(-1), rows * columns if x.ndim == 3 and len(x) > 1 else 0, columns, 1
+    if x.ndim == 2:
+        if flags.f_contiguous:
+            return x.T.reshape(-1), 0, 1, rows
+        x = x[None]
+    if x.size == 0 or any(stride < 0 or stride % x.itemsize for stride in x.strides):
+        x = x.copy(order="C")
+    item, row, column = (
+        stride // x.itemsize if size > 1 else default
+        for size, stride, default in zip(x.shape, x.strides, (0, columns, 1), strict=True)
+    )
+    reach = 1 + (x.shape[0] - 1) * item + (rows - 1) * row + (columns - 1) * column if x.size else 0
+    return as_strided(x, (reach,), (x.itemsize,)), item, row, column
 
 
 def _check(name: str, out: Array, *inputs: Array) -> None:
     for array in inputs:
-        if array.dtype != out.dtype or out.dtype not in _NO_BIAS:
+        if array.dtype != out.dtype or out.dtype not in _NOTHING:
             raise DtypeError(
                 f"{name}: got {', '.join(str(x.dtype) for x in inputs)} into {out.dtype}; "
                 "expected all float32 or all float64: convert with .to() or .astype()"
@@ -197,9 +162,9 @@ def matmul(a: Array, b: Array, out: Array, bias: Array | None = None, activation
     Parameters
     ----------
     a, b, out:
-        (M, K), (K, N) and (M, N), all float32 or all float64. Inputs that are contiguous, or transposed views of
-        contiguous arrays, are read as they lie; others are copied. `out` must be contiguous, or a transposed view if
-        there is no bias. With K = 0 the product is zero.
+        (M, K), (K, N) and (M, N), all float32 or all float64. Inputs may have any strides; `a` is read as it lies, `b`
+        too if its rows are contiguous, and else packed. `out` must be contiguous, or a transposed view if there is no
+        bias. With K = 0 the product is zero.
     bias:
         (N,), added to each row.
     activation:
@@ -222,14 +187,14 @@ def matmul(a: Array, b: Array, out: Array, bias: Array | None = None, activation
     if not NONE <= activation <= SIGMOID:
         raise ArgumentError(f"matmul: got activation code {activation}, expected {NONE} to {SIGMOID}")
     if bias is None:
-        if not out.flags.c_contiguous and out.T.flags.c_contiguous:
+        if not out.flags.c_contiguous and out.flags.f_contiguous:
             a, b, out = b.T, a.T, out.T  # (a @ b).T = b.T @ a.T
-        bias = _NO_BIAS[out.dtype]
+        bias = _NOTHING[out.dtype]
     else:
         _check("matmul", out, bias)
         if bias.shape != (out.shape[1],):
             raise ShapeError(f"matmul: got bias {bias.shape} for output {out.shape}; expected ({out.shape[1]},)")
-    _launch(a[None], b[None], bias, out[None], activation)
+    _launch(a, b, bias, activation, out, _NOTHING[out.dtype])
 
 
 def batched_matmul(a: Array, b: Array, out: Array) -> None:
@@ -239,7 +204,7 @@ def batched_matmul(a: Array, b: Array, out: Array) -> None:
     ----------
     a, b, out:
         (B, M, K), (B, K, N) and (B, M, N), all float32 or all float64; a and b may have batch 1, or stride 0 along the
-        batch, and may have their last two axes transposed. `out` must be contiguous.
+        batch, and any strides besides (see `matmul`). `out` must be contiguous.
 
     Raises
     ------
@@ -253,11 +218,8 @@ def batched_matmul(a: Array, b: Array, out: Array) -> None:
             f"batched_matmul: got {a.shape} @ {b.shape} into {out.shape}; "
             "expected (B, M, K) @ (B, K, N) into (B, M, N), with B or 1 in the inputs"
         )
-    if a.strides[0] == 0:
-        a = a[:1]
-    if b.strides[0] == 0:
-        b = b[:1]
-    _launch(a, b, _NO_BIAS[out.dtype], out, NONE)
+    nothing = _NOTHING[out.dtype]
+    _launch(a, b, nothing, NONE, out, nothing)
 
 
 def weight_and_bias_gradient(x: Array, grad: Array, weight_grad: Array, bias_grad: Array | None) -> None:
@@ -274,16 +236,41 @@ def weight_and_bias_gradient(x: Array, grad: Array, weight_grad: Array, bias_gra
     ------
     ShapeError, DtypeError
     """
-    matmul(x.T, grad, weight_grad)  # (in, M) @ (M, out) -> (in, out)
-    if bias_grad is not None:
-        sum_axes(grad, (0,), bias_grad)
+    if bias_grad is None:
+        matmul(x.T, grad, weight_grad)  # (in, M) @ (M, out) -> (in, out)
+        return
+    _check("weight_and_bias_gradient", weight_grad, x, grad, bias_grad)
+    if x.ndim != 2 or weight_grad.shape != (x.shape[1], *bias_grad.shape) or grad.shape != (len(x), *bias_grad.shape):
+        raise ShapeError(
+            f"weight_and_bias_gradient: got x {x.shape}, grad {grad.shape}, weight_grad {weight_grad.shape}, bias_grad "
+            f"{bias_grad.shape}; expected (M, in), (M, out), (in, out), (out,)"
+        )
+    if weight_grad.flags.c_contiguous and grad.flags.c_contiguous and weight_grad.size:
+        _launch(x.T, grad, _NOTHING[grad.dtype], NONE, weight_grad, bias_grad)
+    else:
+        matmul(x.T, grad, weight_grad)
+        matmul(np.ones((1, len(x)), x.dtype), grad, bias_grad[None])  # the same chains of additions
 
 
-def _launch(a: Array, b: Array, bias: Array, out: Array, activation: int) -> None:
-    """Run the kernel on (B, M, K), (B, K, N), (N,), (B, M, N)."""
+def _launch(a: Array, b: Array, bias: Array, activation: int, out: Array, b_sums: Array) -> None:
+    """Run the kernel on ([B,] M, K), ([B,] K, N), (N,), ([B,] M, N), and (N,) for the sums of b's columns, or (0,)."""
+    if not out.flags.c_contiguous:
+        raise ArgumentError(
+            f"matmul: output of shape {out.shape}, strides {out.strides} is not contiguous: pass an array from np.empty"
+        )
     if out.size == 0:
         return
-    a, a_transposed = _stored(a)
-    b, b_transposed = _stored(b)
-    k_size = a.shape[1] if a_transposed else a.shape[2]
-    launch(matmul_blocks, a, b, bias, out, a_transposed, b_transposed, activation, work=out.size * k_size)
+    batch = out.shape[0] if out.ndim == 3 else 1
+    rows, columns = out.shape[-2:]
+    k_size = a.shape[-1]
+    a, a_item, a_row, a_step = _in_memory(a)
+    memory, b_item, b_step, b_column = _in_memory(b)
+    if 1 not in (b_step, b_column):
+        memory, b_item, b_step, b_column = _in_memory(b.copy(order="C"))
+    out = out.reshape(-1)
+    # fmt: off
+    launch(
+        matmul_tiles, batch, rows, k_size, columns, a, a_item, a_row, a_step, memory, b_item, b_step, b_column,
+        bias, activation, out, b_sums, work=out.size * k_size // _WORK,
+    )
+    # fmt: on

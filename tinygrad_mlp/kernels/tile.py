@@ -1,0 +1,296 @@
+"""The multiply-add tile: a block of a matrix product that stays in registers from its first term to its last.
+
+A tile of R rows and V vectors holds R · V sums. For each k it loads V vectors from row k of b, and multiplies them by
+one number from each of R rows of a::
+
+    sums[r, v] += a[r, k] * b[k, v]
+
+so that R · V multiply-adds stand against R + V loads. The multiply-add units are kept busy by eight or more sums, since
+each addition to a sum waits for the one before (4 cycles, two units); more sums than registers would go to memory.
+
+Each sum is one chain of fused multiply-adds over k in rising order, started at zero: its bits do not depend on which
+tile it is in, nor where.
+"""
+# Numba and llvmlite ship no type stubs.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUntypedFunctionDecorator=false
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from numba import types
+from numba.extending import intrinsic
+
+from tinygrad_mlp.kernels.launch import Array, device
+from tinygrad_mlp.kernels.simd import INDEX, TARGET, Lanes
+
+__all__ = ["MAX_VECTORS", "VECTOR_BYTES", "multiply_add_rows", "multiply_add_tile", "transpose_square"]
+
+VECTOR_BYTES = TARGET.vector_bytes
+MAX_VECTORS = 3
+# Rows of the tiles of 1, 2 and 3 vectors: their sums, a row of b and one number of a fit the registers.
+_ROWS_1, _ROWS_2, _ROWS_3 = (8, 8, 8) if TARGET.registers == 32 else (8, 6, 4)
+
+
+class _TileWriter:
+    """Writes the instructions of a tile, of which rows and columns may lie outside the product.
+
+    Rows beyond the last present one repeat it: they read, compute and write what it does. The last vector is moved
+    back to end with the last column, and shares lanes with the one before. So there is no branch, and nothing outside
+    is touched. Lanes are masked only in a product of less than one vector.
+    """
+
+    def __init__(self, builder: Any, element: Any, rows: int, vectors: int, present: Any, columns: Any) -> None:
+        self.builder = builder
+        self.lanes = Lanes(builder, element)
+        self.rows = range(rows)
+        self.vectors = range(vectors)
+        last_row = builder.sub(present, INDEX(1))
+        self.row_numbers = [self._smaller(INDEX(r), last_row) for r in self.rows]
+        self.last_lanes = self._smaller(columns, INDEX(self.lanes.count))
+        self.last_column = builder.sub(columns, self.last_lanes)
+
+    def _smaller(self, x: Any, y: Any) -> Any:
+        return self.builder.select(self.builder.icmp_signed("<", x, y), x, y)
+
+    def _row_starts(self, address: Any, stride: Any) -> list[Any]:
+        return [self.builder.gep(address, [self.builder.mul(number, stride)]) for number in self.row_numbers]
+
+    def _columns(self, row: Any, vector: int) -> Any:
+        """Address of one vector of a row."""
+        is_last = vector == self.vectors[-1]
+        return self.builder.gep(row, [self.last_column if is_last else INDEX(vector * self.lanes.count)])
+
+    def _load_row(self, row: Any) -> list[Any]:
+        *others, last = (self._columns(row, vector) for vector in self.vectors)
+        return [*map(self.lanes.load, others), self.lanes.load_first(last, self.last_lanes)]
+
+    def multiply(self, k_size: Any, a: Any, a_row: Any, a_step: Any, b: Any, b_step: Any) -> list[list[Any]]:
+        """The sums of a[r, k] * b[k, v] over k: as a loop that adds one k at a time."""
+        builder, lanes = self.builder, self.lanes
+        a_rows = self._row_starts(a, a_row)
+        before = builder.block
+        head, body, after = (builder.append_basic_block(name) for name in ("head", "body", "after"))
+        builder.branch(head)
+
+        builder.position_at_end(head)
+        counters = [(builder.phi(INDEX), step) for step in (INDEX(1), a_step, b_step)]
+        (k, _), (a_at, _), (b_at, _) = counters
+        sums = [[builder.phi(lanes.vector) for _ in self.vectors] for _ in self.rows]
+        builder.cbranch(builder.icmp_signed("<", k, k_size), body, after)
+
+        builder.position_at_end(body)
+        b_row = self._load_row(builder.gep(b, [b_at]))
+        added: list[list[Any]] = []
+        for r in self.rows:
+            factor = lanes.broadcast(builder.load(builder.gep(a_rows[r], [a_at])))
+            added.append([lanes.multiply_add(factor, b_row[v], sums[r][v]) for v in self.vectors])
+        following = [(counter, builder.add(counter, step)) for counter, step in counters]
+        for counter, value in following:
+            counter.add_incoming(INDEX(0), before)
+            counter.add_incoming(value, builder.block)
+        for r in self.rows:
+            for v in self.vectors:
+                sums[r][v].add_incoming(lanes.zero, before)
+                sums[r][v].add_incoming(added[r][v], builder.block)
+        builder.branch(head)
+
+        builder.position_at_end(after)
+        return sums
+
+    def add_bias(self, sums: list[list[Any]], bias: Any, bias_size: Any) -> list[list[Any]]:
+        """The sums plus the bias of their columns, if there is one."""
+        builder = self.builder
+        before, adding, after = builder.block, builder.append_basic_block("bias"), builder.append_basic_block("sums")
+        builder.cbranch(builder.icmp_signed(">", bias_size, INDEX(0)), adding, after)
+
+        builder.position_at_end(adding)
+        bias_row = self._load_row(bias)
+        added = [[builder.fadd(sums[r][v], bias_row[v]) for v in self.vectors] for r in self.rows]
+        adding = builder.block
+        builder.branch(after)
+
+        builder.position_at_end(after)
+        results = [[builder.phi(self.lanes.vector) for _ in self.vectors] for _ in self.rows]
+        for r in self.rows:
+            for v in self.vectors:
+                results[r][v].add_incoming(sums[r][v], before)
+                results[r][v].add_incoming(added[r][v], adding)
+        return results
+
+    def store(self, sums: list[list[Any]], floor: Any, out: Any, out_row: Any) -> None:
+        """Write the sums, or `floor` where that is greater."""
+        floors = self.lanes.broadcast(floor)
+        for r, row in enumerate(self._row_starts(out, out_row)):
+            for v in self.vectors:
+                value = self.lanes.at_least(floors, sums[r][v])
+                if v == self.vectors[-1]:
+                    self.lanes.store_first(value, self._columns(row, v), self.last_lanes)
+                else:
+                    self.lanes.store(value, self._columns(row, v))
+
+
+def _address(context: Any, builder: Any, array_type: Any, array: Any, offset: Any) -> Any:
+    """Pointer to an element of an array; from its data pointer, as LLVM loses track of one made from an integer."""
+    return builder.gep(context.make_array(array_type)(context, builder, array).data, [offset])
+
+
+@intrinsic(prefer_literal=True)
+def _multiply_add_tile(
+    _typing: Any,
+    rows: Any,
+    vectors: Any,
+    k_size: Any,
+    a: Any,
+    a_at: Any,
+    a_row: Any,
+    a_step: Any,
+    b: Any,
+    b_at: Any,
+    b_step: Any,
+    bias: Any,
+    bias_at: Any,
+    floor: Any,
+    out: Any,
+    out_at: Any,
+    out_row: Any,
+    present: Any,
+    columns: Any,
+) -> Any:
+    is_shaped = isinstance(rows, types.IntegerLiteral) and isinstance(vectors, types.IntegerLiteral)
+    if not is_shaped or not a.dtype == b.dtype == bias.dtype == floor == out.dtype:
+        return None  # Numba then reports the types as it does for any function
+    n = types.intp
+    signature = types.void(rows, vectors, n, a, n, n, n, b, n, n, bias, n, floor, out, n, n, n, n)
+
+    def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        _, _, k_size, a_, a_at, a_row, a_step, b_, b_at, b_step, bias_, bias_at, floor, out_, out_at, out_row, *size = (
+            args
+        )
+        bias_size = context.make_array(bias)(context, builder, bias_).nitems
+        a_start = _address(context, builder, a, a_, a_at)
+        b_start = _address(context, builder, b, b_, b_at)
+        bias_start = _address(context, builder, bias, bias_, bias_at)
+        out_start = _address(context, builder, out, out_, out_at)
+        element = context.get_data_type(out.dtype)
+        writer = _TileWriter(builder, element, rows.literal_value, vectors.literal_value, *size)
+        sums = writer.multiply(k_size, a_start, a_row, a_step, b_start, b_step)
+        sums = writer.add_bias(sums, bias_start, bias_size)
+        writer.store(sums, floor, out_start, out_row)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def _transpose_square(
+    _typing: Any,
+    source: Any,
+    source_at: Any,
+    source_row: Any,
+    target: Any,
+    target_at: Any,
+    target_row: Any,
+    present: Any,
+    columns: Any,
+) -> Any:
+    n = types.intp
+    signature = types.void(source, n, n, target, n, n, n, n)
+
+    def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        source_, source_at, source_row, target_, target_at, target_row, present, columns = args
+        lanes = Lanes(builder, context.get_data_type(source.dtype))
+        first = _address(context, builder, source, source_, source_at)
+        last_row = builder.sub(present, INDEX(1))
+        rows: list[Any] = []
+        for number in map(INDEX, range(lanes.count)):
+            inside = builder.select(builder.icmp_signed("<", number, last_row), number, last_row)
+            rows.append(lanes.load_first(builder.gep(first, [builder.mul(inside, source_row)]), columns))
+        first = _address(context, builder, target, target_, target_at)
+        for number, row in enumerate(lanes.transposed(rows)):
+            lanes.store(row, builder.gep(first, [builder.mul(INDEX(number), target_row)]))
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+multiply_add_tile: Callable[..., None] = cast(Any, _multiply_add_tile)
+"""One tile: out = max(a @ b + bias, floor), all arguments by position.
+
+rows, vectors:
+    Size of the tile: literals.
+k_size:
+    How many terms a sum has; 0 is allowed.
+a, a_at, a_row, a_step:
+    Array, offset of its first element, and strides from row to row and from k to k, all in elements.
+b, b_at, b_step:
+    The same; columns of b, of bias and of out are neighbours in memory.
+bias, bias_at:
+    Added to each row unless the array is empty.
+floor:
+    A scalar of the dtype: 0 for ReLU, minus infinity for no bound.
+out, out_at, out_row:
+    What is written.
+present, columns:
+    How many rows there are, at least 1, and how many columns: more than fill vectors - 1, at most as many as fill
+    vectors.
+"""
+
+transpose_square: Callable[..., None] = cast(Any, _transpose_square)
+"""Write the transpose of a square of one vector of rows to `target`, all arguments by position.
+
+source, source_at, source_row, target, target_at, target_row:
+    Arrays, offsets of the first elements, and strides from row to row, in elements.
+present, columns:
+    How many rows and columns of the source there are: 1 to those of a square. The rest of the square is written with
+    repeated rows and zeros.
+"""
+
+
+@device
+def multiply_add_rows(
+    vectors: int,
+    rows: int,
+    k_size: int,
+    a: Array,
+    a_at: int,
+    a_row: int,
+    a_step: int,
+    b: Array,
+    b_at: int,
+    b_step: int,
+    bias: Array,
+    bias_at: int,
+    floor: float,
+    out: Array,
+    out_at: int,
+    out_row: int,
+    columns: int,
+) -> None:
+    """Any number of rows of 1 to 3 vectors, tile by tile; the arguments are those of `multiply_add_tile`."""
+    tall = _ROWS_1 if vectors == 1 else _ROWS_2 if vectors == 2 else _ROWS_3
+    for row in range(0, rows, tall):
+        a_from, out_from, present = a_at + row * a_row, out_at + row * out_row, min(tall, rows - row)
+        # fmt: off
+        if present == 1:
+            if vectors == 1:
+                multiply_add_tile(1, 1, k_size, a, a_from, a_row, a_step, b, b_at, b_step, bias, bias_at, floor,
+                                  out, out_from, out_row, present, columns)
+            elif vectors == 2:
+                multiply_add_tile(1, 2, k_size, a, a_from, a_row, a_step, b, b_at, b_step, bias, bias_at, floor,
+                                  out, out_from, out_row, present, columns)
+            else:
+                multiply_add_tile(1, 3, k_size, a, a_from, a_row, a_step, b, b_at, b_step, bias, bias_at, floor,
+                                  out, out_from, out_row, present, columns)
+        elif vectors == 1:
+            multiply_add_tile(_ROWS_1, 1, k_size, a, a_from, a_row, a_step, b, b_at, b_step, bias, bias_at, floor,
+                              out, out_from, out_row, present, columns)
+        elif vectors == 2:
+            multiply_add_tile(_ROWS_2, 2, k_size, a, a_from, a_row, a_step, b, b_at, b_step, bias, bias_at, floor,
+                              out, out_from, out_row, present, columns)
+        else:
+            multiply_add_tile(_ROWS_3, 3, k_size, a, a_from, a_row, a_step, b, b_at, b_step, bias, bias_at, floor,
+                              out, out_from, out_row, present, columns)
+        # fmt: on
