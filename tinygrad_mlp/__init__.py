@@ -22,17 +22,11 @@ from tinygrad_mlp.autodiff.creation import (
     linspace,
     ones,
     ones_like,
-    rand,
-    rand_like,
-    randint,
-    randint_like,
-    randn,
-    randn_like,
-    randperm,
     tensor,
     zeros,
     zeros_like,
 )
+from tinygrad_mlp.autodiff.device import device
 from tinygrad_mlp.autodiff.draw import draw
 from tinygrad_mlp.autodiff.dtypes import bool, double, float, float32, float64, int, int32, int64, long, uint8
 from tinygrad_mlp.autodiff.engine import grad
@@ -120,6 +114,18 @@ from tinygrad_mlp.autodiff.ops.shape import (
 )
 from tinygrad_mlp.autodiff.ops.softmax import log_softmax, logsumexp, softmax
 from tinygrad_mlp.autodiff.random_state import default_generator, manual_seed
+from tinygrad_mlp.autodiff.sampling import (
+    bernoulli,
+    multinomial,
+    normal,
+    rand,
+    rand_like,
+    randint,
+    randint_like,
+    randn,
+    randn_like,
+    randperm,
+)
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.kernels.launch import get_num_threads, set_num_threads
 from tinygrad_mlp.kernels.random import Generator
@@ -147,6 +153,7 @@ __all__ = [
     "argmin",
     "argsort",
     "as_tensor",
+    "bernoulli",
     "bincount",
     "bmm",
     "bool",
@@ -161,6 +168,7 @@ __all__ = [
     "cumsum",
     "data",
     "default_generator",
+    "device",
     "diag",
     "div",
     "dot",
@@ -230,6 +238,7 @@ __all__ = [
     "minimum",
     "mm",
     "mul",
+    "multinomial",
     "mv",
     "ne",
     "neg",
@@ -237,6 +246,7 @@ __all__ = [
     "no_grad",
     "nonzero",
     "norm",
+    "normal",
     "ones",
     "ones_like",
     "op",

@@ -1,4 +1,4 @@
-"""Creation from data, filled, counted up and at random; dtype names; NumPy's and DLPack's memory."""
+"""Creation from data, filled and counted up; dtype names; devices; NumPy's and DLPack's memory."""
 
 from __future__ import annotations
 
@@ -21,21 +21,13 @@ from tinygrad_mlp.autodiff.creation import (
     linspace,
     ones,
     ones_like,
-    rand,
-    rand_like,
-    randint,
-    randint_like,
-    randn,
-    randn_like,
-    randperm,
     tensor,
     zeros,
     zeros_like,
 )
-from tinygrad_mlp.autodiff.random_state import default_generator, manual_seed
+from tinygrad_mlp.autodiff.device import device
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.errors import ArgumentError, DtypeError, ShapeError
-from tinygrad_mlp.kernels.random import Generator
 
 
 @pytest.mark.parametrize(
@@ -124,14 +116,11 @@ def test_full_takes_the_dtype_of_the_value():
 
 def test_likes_take_shape_dtype_and_memory_order():
     x = Tensor(np.asfortranarray(np.ones((2, 3))))
-    generator = Generator(1)
     likes = [
         zeros_like(x),
         ones_like(x),
         empty_like(x),
         full_like(x, 2.5),
-        rand_like(x, generator=generator),
-        randn_like(x, generator=generator),
     ]
     for out in likes:
         assert out.shape == x.shape
@@ -169,79 +158,6 @@ def test_counted_up():
     assert empty(2, 3).shape == (2, 3)
 
 
-RANDOM = {
-    "rand": lambda g: rand(40, 50, generator=g),
-    "rand float64": lambda g: rand((40, 50), generator=g, dtype="float64"),
-    "randn": lambda g: randn(40, 50, generator=g),
-    "randn float64": lambda g: randn(40, 50, generator=g, dtype=dtypes.float64),
-    "randint": lambda g: randint(10, (40, 50), generator=g),
-    "randperm": lambda g: randperm(2000, generator=g),
-    "rand_like": lambda g: rand_like(zeros(40, 50), generator=g),
-    "randn_like": lambda g: randn_like(zeros(40, 50), generator=g),
-    "randint_like": lambda g: randint_like(zeros(40, 50), 10, generator=g),
-}
-
-
-@pytest.mark.parametrize("name", RANDOM)
-def test_same_seed_same_numbers(name):
-    draw = RANDOM[name]
-    first = draw(Generator(3)).array
-    np.testing.assert_array_equal(draw(Generator(3)).array, first)
-    assert (draw(Generator(4)).array != first).any()
-    generator = Generator(3)
-    draw(generator)
-    assert (draw(generator).array != first).any()
-    manual_seed(3)
-    np.testing.assert_array_equal(draw(None).array, first)
-
-
-def test_the_default_generator_is_one_that_manual_seed_starts_anew():
-    assert manual_seed(5) is default_generator
-    first = rand(3).tolist()
-    assert rand(3).tolist() != first
-    manual_seed(5)
-    assert rand(3).tolist() == first
-    with pytest.raises(ArgumentError):
-        manual_seed(-1)
-
-
-def test_distributions():
-    uniform, normal = RANDOM["rand"](Generator(1)).array, RANDOM["randn"](Generator(1)).array
-    integers, order = RANDOM["randint"](Generator(1)).array, RANDOM["randperm"](Generator(1)).array
-    assert uniform.min() >= 0
-    assert uniform.max() < 1
-    # 2000 draws: four standard errors.
-    assert abs(uniform.mean() - 0.5) < 4 * np.sqrt(1 / 12 / 2000)
-    assert abs(normal.mean()) < 4 * np.sqrt(1 / 2000)
-    assert abs(normal.var() - 1) < 4 * np.sqrt(2 / 2000)
-    assert sorted(set(integers.reshape(-1).tolist())) == list(range(10))
-    assert abs(integers.mean() - 4.5) < 4 * np.sqrt(8.25 / 2000)
-    assert sorted(order.tolist()) == list(range(2000))
-
-
-def test_numbers_do_not_depend_on_the_memory_order():
-    rows, columns = zeros(4, 6), Tensor(np.zeros((4, 6), np.float32, order="F"))
-    for function in (rand_like, randn_like):
-        out = function(columns, generator=Generator(2))
-        np.testing.assert_array_equal(out.array, function(rows, generator=Generator(2)).array)
-        assert out.array.flags.f_contiguous
-
-
-def test_dtypes_of_random_numbers():
-    generator = Generator(0)
-    assert rand(2, generator=generator).dtype == randn(2, generator=generator).dtype == np.float32
-    assert randint(3, (2,), generator=generator).dtype == randperm(3, generator=generator).dtype == np.int64
-    assert randint(3, (2,), dtype="uint8").dtype == np.uint8
-    assert randint(3, (2,), dtype="float32").dtype == np.float32
-    assert randperm(3, dtype="int32").dtype == np.int32
-    assert randint(-3, -1, (50,)).array.max() == -2
-    assert randint(high=2, size=(3,)).shape == (3,)
-    assert rand(2, 0).shape == (2, 0)
-    assert rand().shape == randn(()).shape == ()
-    assert randperm(0).shape == (0,)
-    assert rand(2, requires_grad=True).requires_grad
-
-
 @pytest.mark.parametrize(
     ("call", "error", "text"),
     [
@@ -259,13 +175,6 @@ def test_dtypes_of_random_numbers():
         (lambda: arange(0, 5, 0), ArgumentError, "a step of 0"),
         (lambda: linspace(0, 1, -1), ArgumentError, "steps must not be negative"),
         (lambda: eye(-1), ShapeError, "must not be negative"),
-        (lambda: rand(2, dtype="int64"), DtypeError, "rand: expected float32 or float64, got int64"),
-        (lambda: randn_like(zeros(2, dtype="int64")), DtypeError, "randn_like: expected float32 or float64"),
-        (lambda: randint(0, (2,)), ArgumentError, "range 0 to 0"),
-        (lambda: randint(5, 3, (2,)), ArgumentError, "range 5 to 3"),
-        (lambda: randint(5, 7), ArgumentError, "give the size as a sequence"),
-        (lambda: randint(0.5, 7, (2,)), ArgumentError, "expected integers"),
-        (lambda: randperm(-1), ShapeError, "must not be negative"),
     ],
 )
 def test_errors(call, error, text):
@@ -283,5 +192,35 @@ def test_dtype_names():
     assert dtypes.as_dtype("op", "uint8") is dtypes.uint8
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda **named: tensor([1.0], **named),
+        lambda **named: as_tensor(np.ones(1), **named),
+        lambda **named: zeros(1, **named),
+        lambda **named: full((1,), 2.0, **named),
+        lambda **named: arange(1.0, **named),
+        lambda **named: linspace(0, 1, 1, **named),
+        lambda **named: eye(1, **named),
+        lambda **named: ones_like(zeros(1), **named),
+        lambda **named: zeros(1).to(**named),
+    ],
+)
+def test_the_cpu_is_the_only_device(make):
+    for name in ("cpu", "cpu:0", device("cpu"), device("cpu:0"), zeros(1).device, None):
+        assert make(device=name).device == device("cpu")
+    for name in ("cuda", "cuda:0", "mps"):
+        with pytest.raises(ArgumentError, match=rf"there is no device '{name}' here; this package computes on the CPU"):
+            make(device=name)
+
+
+def test_devices_as_text():
+    assert [str(device("cpu")), str(device("cpu:1")), str(device("cpu", 1))] == ["cpu", "cpu:1", "cpu:1"]
+    assert zeros(1).to(device("cpu")).to("cpu", dtypes.float64).dtype == np.float64
+    for name in ("cuda", "cpu:x", "", "tpu"):
+        with pytest.raises(ArgumentError, match=f"device: there is no device '{name}'"):
+            device(name)
+
+
 def test_every_public_function_is_tested_here():
-    assert set(creation.__all__) <= set(globals())
+    assert set(creation.__all__) - {"new_array", "array_like"} <= set(globals())

@@ -12,10 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from tests.autodiff.numeric import rng
-from tinygrad_mlp.autodiff.creation import ones, randint, tensor, zeros
+from tinygrad_mlp.autodiff.creation import ones, tensor, zeros
 from tinygrad_mlp.autodiff.draw import draw
 from tinygrad_mlp.autodiff.layout import Box, crossings, uncross
 from tinygrad_mlp.autodiff.mode import no_grad
+from tinygrad_mlp.autodiff.sampling import randint
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.errors import ArgumentError, GradientError
 from tinygrad_mlp.kernels.random import Generator

@@ -283,14 +283,15 @@ def test_grad_names_inputs_that_the_outputs_do_not_depend_on():
 def test_hooks_see_and_replace_gradients():
     x = leaf(1.0, 2.0)
     seen = []
-    remove = x.register_hook(lambda g: seen.append(g.tolist()))
-    remove_double = x.register_hook(lambda g: g * 2.0)
+    seeing = x.register_hook(lambda g: seen.append(g.tolist()))
+    doubling = x.register_hook(lambda g: g * 2.0)
     x.sum().backward()
     assert seen == [[1.0, 1.0]]
     assert gradient_of(x) == [2.0, 2.0]
-    remove_double()
+    doubling.remove()
     x.sum().backward()
-    remove()
+    seeing.remove()
+    seeing.remove()
     x.sum().backward()
     assert len(seen) == 2
     assert gradient_of(x) == [4.0, 4.0]

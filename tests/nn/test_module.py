@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tinygrad_mlp import nn
+from tinygrad_mlp.autodiff.device import device
 from tinygrad_mlp.autodiff.mode import module_stack, no_grad
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.errors import ArgumentError, DtypeError, ShapeError, UnknownAttributeError
@@ -377,10 +378,11 @@ def test_to_converts_floating_point_in_place() -> None:
     assert layer.scratch.dtype == np.float64 and layer.calls.dtype == np.int64
     array = weight.array
     assert layer.to("float64").to("cpu").weight.array is array
+    assert layer.to(device("cpu"), np.float64).to(device="cpu:0", dtype="float64").cpu().weight.array is array
     assert layer.float().weight.dtype == np.float32
     with pytest.raises(DtypeError, match="float32 or float64, got int64"):
         layer.to(np.int64)
-    with pytest.raises(ArgumentError, match=r"'cuda:0'.*CPU alone"):
+    with pytest.raises(ArgumentError, match=r"to: there is no device 'cuda:0' here.*CPU alone"):
         layer.to("cuda:0")
 
 

@@ -1,24 +1,24 @@
-"""Make tensors: from data, filled with a value, counted up, or drawn at random."""
+"""Make tensors: from data, filled with a value, or counted up."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
 
+from tinygrad_mlp.autodiff.device import DeviceLike, check_device
 from tinygrad_mlp.autodiff.dtypes import DtypeLike, as_dtype
 from tinygrad_mlp.autodiff.ops.shape import sizes, to
-from tinygrad_mlp.autodiff.random_state import default_generator
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_mlp.kernels.copy import copy
 from tinygrad_mlp.kernels.launch import Array, is_array, launch
-from tinygrad_mlp.kernels.random import Generator
 
 __all__ = [
     "arange",
+    "array_like",
     "as_tensor",
     "empty",
     "empty_like",
@@ -28,22 +28,18 @@ __all__ = [
     "full",
     "full_like",
     "linspace",
+    "new_array",
     "ones",
     "ones_like",
-    "rand",
-    "rand_like",
-    "randint",
-    "randint_like",
-    "randn",
-    "randn_like",
-    "randperm",
     "tensor",
     "zeros",
     "zeros_like",
 ]
 
 
-def tensor(data: Any, dtype: DtypeLike | None = None, requires_grad: bool = False) -> Tensor:
+def tensor(
+    data: Any, dtype: DtypeLike | None = None, requires_grad: bool = False, device: DeviceLike | None = None
+) -> Tensor:
     """Copy numbers, nested lists, an ndarray or a Tensor into a new Tensor.
 
     Without `dtype`, Python floats become float32, integers int64 and bools bool; arrays and Tensors keep their dtype.
@@ -58,6 +54,7 @@ def tensor(data: Any, dtype: DtypeLike | None = None, requires_grad: bool = Fals
     >>> tg.tensor([[1, 2], [3, 4]]), tg.tensor([0.5, 1], requires_grad=True)
     (tensor([[1, 2], [3, 4]]), tensor([0.5, 1.0], requires_grad=True))
     """
+    check_device("tensor", device)
     if isinstance(data, Tensor):
         source = data.array
     else:
@@ -80,8 +77,9 @@ def _is_python(data: Any) -> bool:
     return not isinstance(data, (np.ndarray, np.generic, Tensor))
 
 
-def as_tensor(data: Any, dtype: DtypeLike | None = None) -> Tensor:
+def as_tensor(data: Any, dtype: DtypeLike | None = None, device: DeviceLike | None = None) -> Tensor:
     """A Tensor of the data without a copy where that is possible: Tensors stay what they are, ndarrays share memory."""
+    check_device("as_tensor", device)
     if not isinstance(data, Tensor):
         if not is_array(data):
             return tensor(data, dtype)
@@ -105,45 +103,72 @@ def from_dlpack(source: Any) -> Tensor:
     return Tensor(np.from_dlpack(source))
 
 
-def _new(name: str, size: Sequence[Any], value: float | None, dtype: DtypeLike | None, requires_grad: bool) -> Tensor:
+def _new(
+    name: str,
+    size: Sequence[Any],
+    value: float | None,
+    dtype: DtypeLike | None,
+    requires_grad: bool,
+    device: DeviceLike | None,
+) -> Tensor:
     """A tensor of one value, or (None) of whatever memory holds."""
-    out = new_array(name, size, dtype)
+    out = new_array(name, size, dtype, device)
     if value is not None:
         launch(copy, np.asarray(value), out)
     return Tensor(out, requires_grad)
 
 
-def new_array(name: str, size: Sequence[Any], dtype: DtypeLike | None) -> Array:
+def new_array(name: str, size: Sequence[Any], dtype: DtypeLike | None, device: DeviceLike | None) -> Array:
     """Memory for a tensor of a size given as `(2, 3)` or `((2, 3),)`; float32 unless told otherwise.
 
-    Raises `ShapeError` for a negative size.
+    Raises `ShapeError` for a negative size, `ArgumentError` for another device than the CPU.
     """
+    check_device(name, device)
     shape = sizes(name, size)
     if any(entry < 0 for entry in shape):
         raise ShapeError(f"{name}: sizes must not be negative, got {shape}")
     return np.empty(shape, as_dtype(name, np.float32 if dtype is None else dtype))
 
 
-def zeros(*size: int | Sequence[int], dtype: DtypeLike | None = None, requires_grad: bool = False) -> Tensor:
+def zeros(
+    *size: int | Sequence[int],
+    dtype: DtypeLike | None = None,
+    requires_grad: bool = False,
+    device: DeviceLike | None = None,
+) -> Tensor:
     """Zeros, float32 unless told otherwise: `zeros(2, 3)` or `zeros((2, 3))`."""
-    return _new("zeros", size, 0, dtype, requires_grad)
+    return _new("zeros", size, 0, dtype, requires_grad, device)
 
 
-def ones(*size: int | Sequence[int], dtype: DtypeLike | None = None, requires_grad: bool = False) -> Tensor:
+def ones(
+    *size: int | Sequence[int],
+    dtype: DtypeLike | None = None,
+    requires_grad: bool = False,
+    device: DeviceLike | None = None,
+) -> Tensor:
     """Ones, float32 unless told otherwise: `ones(2, 3)` or `ones((2, 3))`."""
-    return _new("ones", size, 1, dtype, requires_grad)
+    return _new("ones", size, 1, dtype, requires_grad, device)
 
 
-def empty(*size: int | Sequence[int], dtype: DtypeLike | None = None, requires_grad: bool = False) -> Tensor:
+def empty(
+    *size: int | Sequence[int],
+    dtype: DtypeLike | None = None,
+    requires_grad: bool = False,
+    device: DeviceLike | None = None,
+) -> Tensor:
     """Memory as it is found, float32 unless told otherwise; write before you read."""
-    return _new("empty", size, None, dtype, requires_grad)
+    return _new("empty", size, None, dtype, requires_grad, device)
 
 
 def full(
-    size: int | Sequence[int], fill_value: float, dtype: DtypeLike | None = None, requires_grad: bool = False
+    size: int | Sequence[int],
+    fill_value: float,
+    dtype: DtypeLike | None = None,
+    requires_grad: bool = False,
+    device: DeviceLike | None = None,
 ) -> Tensor:
     """One value everywhere: float32 for a Python float, int64 for an integer, bool for a bool."""
-    return _new("full", [size], fill_value, _dtype_of(fill_value) if dtype is None else dtype, requires_grad)
+    return _new("full", [size], fill_value, _dtype_of(fill_value) if dtype is None else dtype, requires_grad, device)
 
 
 def _dtype_of(*numbers: float) -> type:
@@ -153,36 +178,51 @@ def _dtype_of(*numbers: float) -> type:
     return np.bool_ if all(isinstance(number, bool) for number in numbers) else np.int64
 
 
-def _new_like(name: str, x: Tensor, value: float | None, dtype: DtypeLike | None, requires_grad: bool) -> Tensor:
-    out = array_like(name, x, dtype)
+def _new_like(
+    name: str, x: Tensor, value: float | None, dtype: DtypeLike | None, requires_grad: bool, device: DeviceLike | None
+) -> Tensor:
+    out = array_like(name, x, dtype, device)
     if value is not None:
         launch(copy, np.asarray(value), out)
     return Tensor(out, requires_grad)
 
 
-def array_like(name: str, x: Tensor, dtype: DtypeLike | None) -> Array:
+def array_like(name: str, x: Tensor, dtype: DtypeLike | None, device: DeviceLike | None) -> Array:
     """Memory of the shape, and the memory order, of a tensor; of its dtype unless told otherwise."""
+    check_device(name, device)
     return np.empty_like(x.array, dtype=x.dtype if dtype is None else as_dtype(name, dtype))
 
 
-def zeros_like(x: Tensor, dtype: DtypeLike | None = None, requires_grad: bool = False) -> Tensor:
+def zeros_like(
+    x: Tensor, dtype: DtypeLike | None = None, requires_grad: bool = False, device: DeviceLike | None = None
+) -> Tensor:
     """Zeros of the shape and (unless told otherwise) the dtype of x."""
-    return _new_like("zeros_like", x, 0, dtype, requires_grad)
+    return _new_like("zeros_like", x, 0, dtype, requires_grad, device)
 
 
-def ones_like(x: Tensor, dtype: DtypeLike | None = None, requires_grad: bool = False) -> Tensor:
+def ones_like(
+    x: Tensor, dtype: DtypeLike | None = None, requires_grad: bool = False, device: DeviceLike | None = None
+) -> Tensor:
     """Ones of the shape and (unless told otherwise) the dtype of x."""
-    return _new_like("ones_like", x, 1, dtype, requires_grad)
+    return _new_like("ones_like", x, 1, dtype, requires_grad, device)
 
 
-def empty_like(x: Tensor, dtype: DtypeLike | None = None, requires_grad: bool = False) -> Tensor:
+def empty_like(
+    x: Tensor, dtype: DtypeLike | None = None, requires_grad: bool = False, device: DeviceLike | None = None
+) -> Tensor:
     """Memory as it is found, of the shape and (unless told otherwise) the dtype of x."""
-    return _new_like("empty_like", x, None, dtype, requires_grad)
+    return _new_like("empty_like", x, None, dtype, requires_grad, device)
 
 
-def full_like(x: Tensor, fill_value: float, dtype: DtypeLike | None = None, requires_grad: bool = False) -> Tensor:
+def full_like(
+    x: Tensor,
+    fill_value: float,
+    dtype: DtypeLike | None = None,
+    requires_grad: bool = False,
+    device: DeviceLike | None = None,
+) -> Tensor:
     """One value everywhere, of the shape and (unless told otherwise) the dtype of x."""
-    return _new_like("full_like", x, fill_value, dtype, requires_grad)
+    return _new_like("full_like", x, fill_value, dtype, requires_grad, device)
 
 
 def arange(
@@ -191,6 +231,7 @@ def arange(
     step: float = 1,
     dtype: DtypeLike | None = None,
     requires_grad: bool = False,
+    device: DeviceLike | None = None,
 ) -> Tensor:
     """The numbers from start up to but without end: `arange(5)`, `arange(1, 2, 0.25)`; int64, or float32 for floats.
 
@@ -202,139 +243,42 @@ def arange(
         raise ArgumentError(f"arange: a step of {step} does not lead from {start} to {end}")
     count = math.ceil((end - start) / step)
     values = start + np.arange(count) * step
-    return _of_values("arange", values, _dtype_of(start, end, step, 0) if dtype is None else dtype, requires_grad)
+    return _of_values(
+        "arange", values, _dtype_of(start, end, step, 0) if dtype is None else dtype, requires_grad, device
+    )
 
 
 def linspace(
-    start: float, end: float, steps: int, dtype: DtypeLike | None = None, requires_grad: bool = False
+    start: float,
+    end: float,
+    steps: int,
+    dtype: DtypeLike | None = None,
+    requires_grad: bool = False,
+    device: DeviceLike | None = None,
 ) -> Tensor:
     """`steps` numbers from start to end, both included, evenly apart; float32 unless told otherwise."""
     if steps < 0:
         raise ArgumentError(f"linspace: steps must not be negative, got {steps}")
-    return _of_values("linspace", np.linspace(start, end, steps), dtype, requires_grad)
+    return _of_values("linspace", np.linspace(start, end, steps), dtype, requires_grad, device)
 
 
-def eye(n: int, m: int | None = None, dtype: DtypeLike | None = None, requires_grad: bool = False) -> Tensor:
+def eye(
+    n: int,
+    m: int | None = None,
+    dtype: DtypeLike | None = None,
+    requires_grad: bool = False,
+    device: DeviceLike | None = None,
+) -> Tensor:
     """The identity matrix, or n rows and m columns of it; float32 unless told otherwise."""
     columns = n if m is None else m
     if n < 0 or columns < 0:
         raise ShapeError(f"eye: sizes must not be negative, got {(n, columns)}")
-    return _of_values("eye", np.eye(n, columns), dtype, requires_grad)
+    return _of_values("eye", np.eye(n, columns), dtype, requires_grad, device)
 
 
-def _of_values(name: str, values: Array, dtype: DtypeLike | None, requires_grad: bool) -> Tensor:
-    out = new_array(name, values.shape, dtype)
+def _of_values(
+    name: str, values: Array, dtype: DtypeLike | None, requires_grad: bool, device: DeviceLike | None
+) -> Tensor:
+    out = new_array(name, values.shape, dtype, device)
     launch(copy, values, out)
     return Tensor(out, requires_grad)
-
-
-# Random numbers. Each call is one draw from its generator, whatever the size: the numbers depend on the seed, on how
-# many draws came before and on the position in row-major order, not on the memory order.
-
-
-def _floating(name: str, out: Array) -> Array:
-    if out.dtype.kind != "f":
-        raise DtypeError(f"{name}: expected float32 or float64, got {out.dtype}")
-    return out
-
-
-def _ordered(out: Array, fill: Callable[[Array], None], dtype: np.dtype[Any] | None = None) -> Array:
-    """Fill an array through a row-major one (of the dtype that the generator writes) where it is none itself."""
-    native = out.dtype if dtype is None else dtype
-    drawn = out if out.flags.c_contiguous and out.dtype == native else np.empty(out.shape, native)
-    fill(drawn)
-    if drawn is not out:
-        launch(copy, drawn, out)
-    return out
-
-
-def _uniform(name: str, out: Array, generator: Generator | None, requires_grad: bool) -> Tensor:
-    return Tensor(_ordered(_floating(name, out), (generator or default_generator).fill_uniform), requires_grad)
-
-
-def _normal(name: str, out: Array, generator: Generator | None, requires_grad: bool) -> Tensor:
-    return Tensor(_ordered(_floating(name, out), (generator or default_generator).fill_normal), requires_grad)
-
-
-def _integers(name: str, out: Array, low: Any, high: Any, generator: Generator | None) -> Tensor:
-    first, stop = sizes(name, [low, high])
-
-    def fill(array: Array) -> None:
-        (generator or default_generator).fill_randint(array, first, stop)
-
-    return Tensor(_ordered(out, fill, np.dtype(np.int64)))
-
-
-def rand(
-    *size: int | Sequence[int],
-    generator: Generator | None = None,
-    dtype: DtypeLike | None = None,
-    requires_grad: bool = False,
-) -> Tensor:
-    """Uniform numbers in [0, 1), float32 unless told otherwise: `rand(2, 3)` or `rand((2, 3))`."""
-    return _uniform("rand", new_array("rand", size, dtype), generator, requires_grad)
-
-
-def randn(
-    *size: int | Sequence[int],
-    generator: Generator | None = None,
-    dtype: DtypeLike | None = None,
-    requires_grad: bool = False,
-) -> Tensor:
-    """Normal numbers of mean 0 and variance 1, float32 unless told otherwise: `randn(2, 3)` or `randn((2, 3))`."""
-    return _normal("randn", new_array("randn", size, dtype), generator, requires_grad)
-
-
-def randint(
-    low: int = 0,
-    high: int | Sequence[int] | None = None,
-    size: int | Sequence[int] | None = None,
-    *,
-    generator: Generator | None = None,
-    dtype: DtypeLike | None = None,
-) -> Tensor:
-    """Integers in [low, high), int64 unless told otherwise: `randint(10, (2, 3))` or `randint(5, 10, (2, 3))`.
-
-    Raises `ArgumentError` if there is no integer in the range.
-    """
-    if size is None:
-        if not isinstance(high, Sequence):
-            raise ArgumentError("randint: give the size as a sequence: randint(high, size) or randint(low, high, size)")
-        low, high, size = 0, low, high
-    out = new_array("randint", [size], np.int64 if dtype is None else dtype)
-    return _integers("randint", out, low, high, generator)
-
-
-def randperm(n: int, *, generator: Generator | None = None, dtype: DtypeLike | None = None) -> Tensor:
-    """0 to n - 1 in random order, int64 unless told otherwise."""
-    out = new_array("randperm", [n], np.int64)
-    (generator or default_generator).fill_permutation(out)
-    shuffled = Tensor(out)
-    return shuffled if dtype is None else to(shuffled, dtype)
-
-
-def rand_like(
-    x: Tensor, *, generator: Generator | None = None, dtype: DtypeLike | None = None, requires_grad: bool = False
-) -> Tensor:
-    """Uniform numbers in [0, 1), of the shape and (unless told otherwise) the dtype of x."""
-    return _uniform("rand_like", array_like("rand_like", x, dtype), generator, requires_grad)
-
-
-def randn_like(
-    x: Tensor, *, generator: Generator | None = None, dtype: DtypeLike | None = None, requires_grad: bool = False
-) -> Tensor:
-    """Normal numbers of mean 0 and variance 1, of the shape and (unless told otherwise) the dtype of x."""
-    return _normal("randn_like", array_like("randn_like", x, dtype), generator, requires_grad)
-
-
-def randint_like(
-    x: Tensor,
-    low: int,
-    high: int | None = None,
-    *,
-    generator: Generator | None = None,
-    dtype: DtypeLike | None = None,
-) -> Tensor:
-    """Integers in [low, high), or in [0, low), of the shape and (unless told otherwise) the dtype of x."""
-    first, stop = (0, low) if high is None else (low, high)
-    return _integers("randint_like", array_like("randint_like", x, dtype), first, stop, generator)

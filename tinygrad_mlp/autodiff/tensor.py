@@ -11,6 +11,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from tinygrad_mlp.autodiff.device import CPU, device
+from tinygrad_mlp.autodiff.hooks import HookHandle
 from tinygrad_mlp.autodiff.methods import Dim, Index, Operand, TensorMethods
 from tinygrad_mlp.autodiff.mode import anomaly, module_stack
 from tinygrad_mlp.autodiff.text import array_text
@@ -126,6 +128,11 @@ class Tensor(TensorMethods):
         return self.array.dtype
 
     @property
+    def device(self) -> device:
+        """The CPU."""
+        return CPU
+
+    @property
     def is_leaf(self) -> bool:
         """Whether it was made by the user and not by a recorded op."""
         return self.node is None
@@ -207,19 +214,16 @@ class Tensor(TensorMethods):
         self.requires_grad = requires_grad
         return self
 
-    def register_hook(self, hook: Hook) -> Callable[[], None]:
-        """Call `hook(grad)` when this tensor's gradient is ready; a returned Tensor replaces it.
-
-        Returns a function that removes the hook.
-        """
+    def register_hook(self, hook: Hook) -> HookHandle:
+        """Call `hook(grad)` when this tensor's gradient is ready; a returned Tensor replaces it."""
         if not self.requires_grad:
             raise GradientError("register_hook: this tensor does not require grad, so no gradient will arrive")
         self.hooks = [*(self.hooks or []), hook]
 
-        def remove() -> None:
+        def take_off() -> None:
             self.hooks = [kept for kept in self.hooks or [] if kept is not hook]
 
-        return remove
+        return HookHandle(take_off)
 
     def retain_grad(self) -> None:
         """Also keep the gradient of this computed tensor in `.grad`."""

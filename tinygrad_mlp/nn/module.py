@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, cast
 
 import numpy as np
 
+from tinygrad_mlp.autodiff.device import DeviceLike, check_device, names_device
+from tinygrad_mlp.autodiff.dtypes import DtypeLike, as_dtype
+from tinygrad_mlp.autodiff.hooks import HookHandle
 from tinygrad_mlp.autodiff.mode import module_stack, no_grad
 from tinygrad_mlp.autodiff.tensor import Tensor, wrap
 from tinygrad_mlp.errors import ArgumentError, DtypeError
@@ -19,23 +22,11 @@ from tinygrad_mlp.nn.state import LoadResult, load_state
 if TYPE_CHECKING:
     from tinygrad_mlp.nn.summary import Summary
 
-__all__ = ["ForwardHook", "HookHandle", "Module"]
+__all__ = ["ForwardHook", "Module"]
 
 ForwardHook: TypeAlias = "Callable[[Any, tuple[Any, ...], Any], Any]"
 
 _hook_keys = itertools.count()
-
-
-class HookHandle:
-    """What `register_forward_hook` returns; `remove()` takes the hook off again."""
-
-    def __init__(self, hooks: dict[int, ForwardHook], key: int) -> None:
-        self._hooks = hooks
-        self._key = key
-
-    def remove(self) -> None:
-        """Take the hook off; a second time does nothing."""
-        self._hooks.pop(self._key, None)
 
 
 class Module(Registry):
@@ -89,7 +80,7 @@ class Module(Registry):
         """Call `hook(module, args, output)` after each `forward`; what it returns, if not None, replaces the output."""
         key = next(_hook_keys)
         self._forward_hooks[key] = hook
-        return HookHandle(self._forward_hooks, key)
+        return HookHandle(lambda: self._forward_hooks.pop(key, None))
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """The modules directly beneath, each once, with their names."""
@@ -195,22 +186,32 @@ class Module(Registry):
         fn(self)
         return self
 
-    def to(self, dtype: Any) -> Self:
+    def to(
+        self, *target: DeviceLike | DtypeLike, dtype: DtypeLike | None = None, device: DeviceLike | None = None
+    ) -> Self:
         """Convert all floating-point parameters and buffers to float32 or float64, in place; integers stay.
 
-        `"cpu"` is accepted, as scripts written for PyTorch pass it, and changes nothing. Raises `DtypeError` for
-        another dtype and `ArgumentError` for another device.
+        The CPU is accepted as device, and changes nothing: `net.to(device)`, `net.to(tg.float64)`. Raises `DtypeError`
+        for another dtype and `ArgumentError` for another device.
         """
-        if isinstance(dtype, str) and dtype.split(":")[0] in ("cpu", "cuda", "mps"):
-            if dtype != "cpu":
-                raise ArgumentError(f"to: got device {dtype!r}, but this package computes on the CPU alone")
+        for entry in target:
+            if names_device(entry):
+                device = cast(DeviceLike, entry)
+            else:
+                dtype = cast(DtypeLike, entry)
+        check_device("to", device)
+        if dtype is None:
             return self
-        wanted: np.dtype[Any] = np.dtype(dtype)
-        if wanted.name not in ("float32", "float64"):
+        wanted = as_dtype("to", dtype)
+        if wanted.kind != "f":
             raise DtypeError(f"to: a module computes in float32 or float64, got {wanted}")
         for tensor in (*self.parameters(), *self.buffers()):
             if tensor.dtype.kind == "f" and tensor.dtype != wanted:
                 _convert(tensor, wanted)
+        return self
+
+    def cpu(self) -> Self:
+        """Itself: this package runs on the CPU."""
         return self
 
     def float(self) -> Self:

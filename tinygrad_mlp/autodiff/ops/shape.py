@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from tinygrad_mlp.autodiff.device import DeviceLike, check_device, names_device
 from tinygrad_mlp.autodiff.dtypes import DtypeLike, as_dtype
 from tinygrad_mlp.autodiff.methods import Dim
 from tinygrad_mlp.autodiff.op import op
@@ -265,26 +266,25 @@ def convert(x: Tensor, dtype: np.dtype[Any]) -> tuple[Array, Backward]:
 
 def to(
     x: Tensor,
-    *target: DtypeLike | Tensor,
+    *target: DtypeLike | DeviceLike | Tensor,
     dtype: DtypeLike | None = None,
-    device: str | None = None,
+    device: DeviceLike | None = None,
     non_blocking: bool = False,
     copy: bool = False,
 ) -> Tensor:
     """The tensor in another dtype: `x.to(tg.float64)`, `x.to(other)`; itself if there is nothing to do.
 
-    The device "cpu" is accepted and means nothing. Integers and bools carry no gradient, so converting to them ends it.
-    Raises `ArgumentError` for another device.
+    The CPU is accepted as device, and changes nothing. Integers and bools carry no gradient, so converting to them ends
+    it. Raises `ArgumentError` for another device.
     """
     for entry in target:
         if isinstance(entry, Tensor):
             dtype = entry.dtype
-        elif isinstance(entry, str) and (entry == "cpu" or ":" in entry or entry in ("cuda", "mps", "xpu")):
-            device = entry
+        elif names_device(entry):
+            device = cast(DeviceLike, entry)
         else:
-            dtype = entry
-    if device not in (None, "cpu"):
-        raise ArgumentError(f"to: device {device!r} does not exist here; this package runs on the CPU")
+            dtype = cast(DtypeLike, entry)
+    check_device("to", device)
     wanted = x.dtype if dtype is None else as_dtype("to", dtype)
     if wanted == x.dtype:
         return clone(x) if copy else x
