@@ -16,28 +16,42 @@ from tinygrad_mlp.train.evaluation import Loss
 if TYPE_CHECKING:
     from tinygrad_mlp.train.trainer import Trainer
 
-__all__ = ["explained", "first_cause", "last_checkpoint"]
+__all__ = ["check_overflow", "explained", "first_cause", "last_checkpoint"]
 
 
-def explained(trainer: Trainer, error: NonFiniteError, x: Tensor, y: Tensor, randomness: list[Array]) -> NonFiniteError:
-    """The error of a step, with everything that helps to find its cause.
-
-    `randomness` has the states that the trainer's generators had before the step, so that the same dropout masks can be
-    drawn again.
-    """
-    for generator, state in zip(trainer.generators, randomness, strict=True):
-        generator.set_state(state)
+def explained(trainer: Trainer, error: NonFiniteError, x: Tensor, y: Tensor) -> NonFiniteError:
+    """The error of a step, with everything that helps to find its cause. The net is left as it was before the step."""
     first = trainer.batch * trainer.batch_size
     stop = first + len(y)
     samples = trainer.loader.order(trainer.epoch)[first:stop]
     listed = ", ".join(str(sample) for sample in samples[:10]) + (", …" if len(samples) > 10 else "")
+    trainer.undo.take_back()  # so that the batch gets the same dropout masks again
+    cause = first_cause(trainer.net, trainer.loss, x, y, samples)
+    trainer.undo.take_back()
     return NonFiniteError(
         f"training stopped in epoch {trainer.epoch + 1}, step {trainer.batch + 1} of {len(trainer.loader)}: {error}\n"
-        f"  first cause: {first_cause(trainer.net, trainer.loss, x, y, samples)}\n"
+        f"  first cause: {cause}\n"
         f"  batch: samples {listed} of the training data, trainer.loader.order({trainer.epoch})[{first}:{stop}]\n"
         f"  the weights are those before this step{last_checkpoint(trainer)}\n"
         "  what often helps: a lower learning rate, clip_norm=1, standardised inputs"
     )
+
+
+def check_overflow(trainer: Trainer) -> None:
+    """Raise `NonFiniteError` if a step has left a weight or a running statistic that is NaN or infinite.
+
+    Steps check gradients before they use them; what they add up may still overflow.
+    """
+    for name, tensor in trainer.net.state_dict().items():
+        array = tensor.array
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+            raise NonFiniteError(
+                f"training stopped in epoch {trainer.epoch + 1} after step {trainer.batch} of {len(trainer.loader)}: "
+                f"{name} of shape {array.shape} is {array[index]} at index {index}; it has overflowed in this step or "
+                f"one before{last_checkpoint(trainer)}\n"
+                "  what often helps: a lower learning rate, standardised inputs"
+            )
 
 
 def last_checkpoint(trainer: Trainer) -> str:

@@ -88,7 +88,7 @@ def differences(old: Any, new: Any, path: str = "") -> list[str]:
         pairs = zip(cast("list[Any]", old), cast("list[Any]", new), strict=True)
         parts = [(before, after, f"{path}[{place}]") for place, (before, after) in enumerate(pairs)]
     else:
-        return [] if old == new else [f"{path}: was {_short(old)}, is {_short(new)}"]
+        return [] if old == new else [f"{path}: {_change(old, new)}"]
     return [change for part in parts for change in differences(*part)]
 
 
@@ -97,9 +97,18 @@ def listed(changes: list[str], most: int = 5) -> str:
     return "; ".join(changes[:most]) + (f"; and {len(changes) - most} more" if len(changes) > most else "")
 
 
-def _short(value: Any, length: int = 80) -> str:
-    words = repr(value)
-    return words if len(words) <= length else f"{words[: length - 1]}…"
+def _change(old: Any, new: Any) -> str:
+    """What was and what is; of long words the part around the place where they begin to differ."""
+    was, now = repr(old), repr(new)
+    place = next((place for place, (before, after) in enumerate(zip(was, now, strict=False)) if before != after), 0)
+    return f"was {_part(was, place)}, is {_part(now, place)}"
+
+
+def _part(words: str, place: int, length: int = 80) -> str:
+    if len(words) <= length:
+        return words
+    start = max(0, place - length // 4)
+    return ("…" if start else "") + words[start : start + length] + ("…" if start + length < len(words) else "")
 
 
 def _options(group: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinygrad_mlp.autodiff.mode import no_grad
 from tinygrad_mlp.autodiff.random_state import default_generator
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.errors import CheckpointError
@@ -23,7 +24,7 @@ from tinygrad_mlp.train.settings import differences, listed
 if TYPE_CHECKING:
     from tinygrad_mlp.train.trainer import Trainer
 
-__all__ = ["EpochSums", "copy_of_weights", "gather", "generators_of", "restore", "resume"]
+__all__ = ["EpochSums", "Undo", "copy_of_weights", "gather", "generators_of", "restore", "resume"]
 
 
 @dataclass
@@ -138,6 +139,28 @@ def generators_of(net: Module) -> dict[str, Generator]:
             if isinstance(value, Generator) and value is not default_generator:
                 found[f"{path}.{name}"] = value
     return found
+
+
+class Undo:
+    """Takes back what a step did before it failed: drew random numbers, moved running statistics. Weights it left."""
+
+    def __init__(self, net: Module) -> None:
+        self._generators = list(generators_of(net).values())
+        self._buffers = list(net.buffers())
+        self.remember()
+
+    def remember(self) -> None:
+        """Note how everything is before a step."""
+        self._states = [generator.get_state() for generator in self._generators]
+        self._values = [buffer.array.copy() for buffer in self._buffers]
+
+    def take_back(self) -> None:
+        """Make everything as it was."""
+        for generator, state in zip(self._generators, self._states, strict=True):
+            generator.set_state(state)
+        with no_grad():
+            for buffer, value in zip(self._buffers, self._values, strict=True):
+                buffer.copy_(Tensor(value))
 
 
 def copy_of_weights(net: Module) -> dict[str, Array]:

@@ -25,7 +25,7 @@ from tinygrad_mlp.optim.optimizer import Optimizer
 from tinygrad_mlp.optim.plateau import ReduceLROnPlateau
 from tinygrad_mlp.optim.schedules import LRScheduler
 from tinygrad_mlp.train.callbacks import Callback
-from tinygrad_mlp.train.diagnosis import explained, last_checkpoint
+from tinygrad_mlp.train.diagnosis import check_overflow, explained, last_checkpoint
 from tinygrad_mlp.train.evaluation import Loss, LossReport, check_dataset, evaluate
 from tinygrad_mlp.train.history import History, Row
 from tinygrad_mlp.train.interrupt import CtrlC, leave, say
@@ -34,7 +34,7 @@ from tinygrad_mlp.train.progress import make_progress
 from tinygrad_mlp.train.results import write_results
 from tinygrad_mlp.train.run_folder import RunFolder
 from tinygrad_mlp.train.settings import describe_run, describe_schedule, differences, listed
-from tinygrad_mlp.train.state import EpochSums, copy_of_weights, gather, generators_of, resume
+from tinygrad_mlp.train.state import EpochSums, Undo, copy_of_weights, gather, resume
 
 __all__ = ["Trainer"]
 
@@ -168,7 +168,7 @@ class Trainer:
             A test split among the data, which is for the last evaluation alone.
         NonFiniteError
             A NaN or an infinity. The message names the step, the samples and the first op and module that made it. The
-            weights are those before the step; the last checkpoint stays.
+            net is as it was before the step, running statistics included; the last checkpoint stays.
         CheckpointError
             The run folder cannot be written, or holds the checkpoint of another run.
         ArgumentError
@@ -206,11 +206,11 @@ class Trainer:
         self.loader.set_epoch(self.epoch, self.batch)
         start = time.perf_counter() - self.sums.seconds
         for x, y in self.loader:
-            randomness = [generator.get_state() for generator in self.generators]  # to repeat a batch that fails
+            self.undo.remember()
             try:
                 loss, output = self.training_step(x, y)
             except NonFiniteError as error:
-                raise explained(self, error, x, y, randomness) from error
+                raise explained(self, error, x, y) from error
             self.batch += 1
             self.sums.add(loss, output, y)
             self.sums.seconds = time.perf_counter() - start
@@ -241,6 +241,7 @@ class Trainer:
 
     def _end_epoch(self) -> None:
         """Validate, keep the weights if they are the best so far, step the schedule, write it all down."""
+        check_overflow(self)
         val_loss = None
         row: Row = {"epoch": self.epoch + 1, "train_loss": self.sums.loss, "train_accuracy": self.sums.accuracy}
         if self.val is not None:
@@ -303,29 +304,33 @@ class Trainer:
             raise ArgumentError("Trainer: patience and ReduceLROnPlateau need validation data: fit(train, val)")
         self.loader = DataLoader(train, self.batch_size, shuffle=True, drop_last=self.drop_last, seed=self.seed)
         self.val = val
-        self.generators = list(generators_of(self.net).values())
+        self.undo = Undo(self.net)
         settings = describe_run(self, train, val)
         if not self.settings:
-            self.settings = settings
-            self._open_folder()
+            self._open_folder(settings)
         elif changed := differences(self.settings, settings):
             raise ArgumentError(
                 f"Trainer: this call goes on with the run that was begun, but it differs: {listed(changed)}"
             )
         self._saved_at = time.monotonic()
 
-    def _open_folder(self) -> None:
-        """Start the files of the run, or take up those that are there."""
+    def _open_folder(self, settings: dict[str, Any]) -> None:
+        """Start the files of the run, or take up those that are there; if that fails, the run has not begun."""
+        self.settings = settings
         if self.folder is None:
             return
-        saved = self.folder.open({**self.settings, "config": self.config}, self.resume)
-        if saved is not None:
-            resume(self, *saved)
-        else:
-            if self.resume:
-                say(f"{self.folder.path} holds no checkpoint yet; training starts from the beginning")
-            self._save()
-        self.folder.write_metrics(self.history)
+        try:
+            saved = self.folder.open({**settings, "config": self.config}, self.resume)
+            if saved is not None:
+                resume(self, *saved)
+            else:
+                if self.resume:
+                    say(f"{self.folder.path} holds no checkpoint yet; training starts from the beginning")
+                self._save()
+            self.folder.write_metrics(self.history)
+        except BaseException:
+            self.settings = {}
+            raise
 
     # Watching -------------------------------------------------------------------------------------------------------
 
@@ -363,6 +368,7 @@ class Trainer:
 
     def _save(self) -> None:
         if self.folder is not None:
+            check_overflow(self)
             self.folder.save(*gather(self))
         self._saved_at = time.monotonic()
 
