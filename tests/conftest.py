@@ -1,12 +1,24 @@
-"""Hypothesis profiles: `ci`, quick and the same every time, and `thorough`; HYPOTHESIS_PROFILE chooses."""
+"""What all tests share: hypothesis profiles, and a default generator that starts alike in each test.
+
+`ci` is quick and the same every time, `thorough` draws more and anew; HYPOTHESIS_PROFILE chooses.
+"""
 
 from __future__ import annotations
 
 import os
 
+import pytest
 from hypothesis import settings
+
+import tinygrad_mlp as tg
 
 # No deadline: the first call of an op compiles its kernels.
 settings.register_profile("ci", max_examples=25, derandomize=True, deadline=None)
 settings.register_profile("thorough", max_examples=500, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+@pytest.fixture(autouse=True)
+def _default_generator() -> None:
+    """No test's numbers depend on the tests that ran before it."""
+    tg.manual_seed(0)
