@@ -72,7 +72,7 @@ def test_a_script_saves_and_exits_with_130(run: Path, uninterrupted: Any):
     assert process.returncode == 130, errors
     assert "unreachable" not in output
     assert output.count("step") <= 2
-    assert f"interrupted in epoch 2" in errors
+    assert "interrupted in epoch 2" in errors
     assert f"saved in {run}. To go on:" in errors
     assert "again --resume" in errors
     assert "Traceback" not in errors
@@ -85,9 +85,7 @@ def test_a_script_saves_and_exits_with_130(run: Path, uninterrupted: Any):
 
 
 @pytest.mark.parametrize("steps", [1, 7, small.STEPS, 3 * small.STEPS - 1])
-def test_the_step_is_finished_and_saved(
-    run: Path, uninterrupted: Any, steps: int, capsys: pytest.CaptureFixture[str]
-):
+def test_the_step_is_finished_and_saved(run: Path, uninterrupted: Any, steps: int, capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as caught:
         small.everything(out=run, callbacks=[PressAfter(steps)]).fit(*small.parts())
     assert caught.value.code == 130

@@ -57,7 +57,7 @@ def test_bad_data_are_named(value: float):
     with pytest.raises(NonFiniteError) as caught:
         trainer.fit(poisoned(value), small.parts()[1])
     step = place_of(trainer, 37)
-    assert 1 < step, "earlier steps must be possible for this test to say anything"
+    assert step > 1, "earlier steps must be possible for this test to say anything"
     message = str(caught.value)
     assert f"training stopped in epoch 1, step {step} of 5" in message
     assert "the data themselves: the input of sample(s) 37 holds a NaN or an infinity" in message
@@ -147,7 +147,9 @@ def test_a_rate_that_is_too_high():
     recorder = small.Recorder()
     tg.manual_seed(0)
     trainer = trainer_of(nn.Linear(small.FEATURES, 3), lr=1e38, callbacks=[recorder])
-    with pytest.raises(NonFiniteError, match=r"training stopped in epoch 1, step [2-5] of 5(?s:.*)op linear in net.0: Linear\(8, 3\)"):
+    with pytest.raises(
+        NonFiniteError, match=r"training stopped in epoch 1, step [2-5] of 5(?s:.*)op linear in net.0: Linear\(8, 3\)"
+    ):
         trainer.fit(small.parts()[0])
     assert small.digest(trainer.net) == recorder.after_step[-1]
 
@@ -188,7 +190,9 @@ def test_validation_that_is_not_finite(run: Path):
 def test_a_regression_whose_validation_is_not_finite():
     x = np.ones((8, 2), np.float32)
     trainer = trainer_of(nn.Linear(2, 2), NaNInUse(), loss=F.mse_loss)
-    with pytest.raises(NonFiniteError, match=r"validation after epoch 1: evaluate: the loss of samples 0 to 7 of .* is nan"):
+    with pytest.raises(
+        NonFiniteError, match=r"validation after epoch 1: evaluate: the loss of samples 0 to 7 of .* is nan"
+    ):
         trainer.fit(data.TensorDataset(x, x), data.TensorDataset(x, x))
 
 

@@ -208,7 +208,9 @@ OPTIMIZERS: dict[str, dict[str, Any]] = {
 def make_with(optimizer: str, schedule: Callable[[optim.Optimizer], Any] | None = None) -> Make:
     def make(**options: Any) -> tg.Trainer:
         net = small.plain_net()
-        made = optim.make_optimizer(optimizer.split(",")[0], net.named_parameters(), **OPTIMIZERS[optimizer])
+        made = optim.make_optimizer(
+            optimizer.split(",", maxsplit=1)[0], net.named_parameters(), **OPTIMIZERS[optimizer]
+        )
         return tg.Trainer(net, made, schedule=schedule and schedule(made), **small.defaults(options))
 
     return make
