@@ -211,6 +211,13 @@ def test_several_outputs_must_all_be_right():
         check_example(OpCase("both", both, lambda x: (np.exp(x), np.cos(x)), arrays()), np.ones(2))
 
 
+def test_outputs_may_depend_on_one_argument_each():
+    def apart(x, y):
+        return x.exp(), y.sin()
+
+    check_case(OpCase("apart", apart, lambda x, y: (np.exp(x), np.sin(y)), matrices(), absolute=1))
+
+
 def test_constants_and_numbers_and_names_are_passed_on():
     def scaled(x, weight, *, factor):
         assert not weight.requires_grad

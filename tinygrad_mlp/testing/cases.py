@@ -249,10 +249,12 @@ def _gradients(
     run: Callable[[], list[Tensor]], leaves: list[Tensor], seed: Callable[[Array], Array] = np.array
 ) -> list[Array]:
     """Gradients of the outputs, each element weighted by a number of its own; `seed` says how those lie in memory."""
-    outputs = [output for output in run() if output.requires_grad]
+    outputs = run()
     weights = spread_weights([output.array for output in outputs])
-    arriving = [Tensor(seed(weight.astype(output.dtype))) for weight, output in zip(weights, outputs, strict=True)]
-    found = engine.grad(outputs, leaves, arriving, allow_unused=True) if outputs else [None] * len(leaves)
+    live = [(output, weight) for output, weight in zip(outputs, weights, strict=True) if output.requires_grad]
+    roots = [output for output, _ in live]
+    arriving = [Tensor(seed(weight.astype(output.dtype))) for output, weight in live]
+    found = engine.grad(roots, leaves, arriving, allow_unused=True) if live else [None] * len(leaves)
     return [
         np.zeros(leaf.shape, leaf.dtype) if gradient is None else gradient.array.copy()
         for leaf, gradient in zip(leaves, found, strict=True)
