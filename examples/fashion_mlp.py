@@ -1,4 +1,4 @@
-"""Train a multi-layer perceptron on Fashion-MNIST, choose its best epoch on validation data, test it once.
+r"""Train a multi-layer perceptron on Fashion-MNIST, choose its best epoch on validation data, test it once.
 
     python examples/fashion_mlp.py                                    # a good recipe: 512-256 ReLU, dropout, AdamW
     python examples/fashion_mlp.py --hidden 50 50 --activation sigmoid --optimizer sgd --lr 0.5 --momentum 0.9 \
@@ -14,7 +14,6 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
-from typing import NoReturn
 
 from rich.console import Console
 from rich.table import Table
@@ -29,13 +28,6 @@ DATA = {
 }
 
 
-class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line."""
-
-    def error(self, message: str) -> NoReturn:  # noqa: D102
-        self.exit(2, f"error: {message}\n")
-
-
 def count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
@@ -43,7 +35,8 @@ def count(text: str) -> int:
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
-    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.error = lambda message: parser.exit(2, f"error: {message}\n")  # one line, without the usage
     net = parser.add_argument_group("net").add_argument
     net("--hidden", type=count, nargs="*", default=[512, 256], help="units of each hidden layer (default: 512 256)")
     net("--activation", default="relu", help=", ".join(nn.ACTIVATIONS))
@@ -141,24 +134,9 @@ def make_trainer(args: argparse.Namespace, dataset: data.ImageDataset, out: Path
         seed=seed,
         out=out,
         resume=args.resume,
-        config={name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()},
+        config=vars(args),
         resume_command=f"{args.command} --out {shlex.quote(str(args.out))} --resume",
     )
-
-
-def choose_folder(args: argparse.Namespace, dataset: data.ImageDataset) -> Path:
-    """The folder given, else runs/<name>; so that no run is overwritten, runs/<name>-2 and so on."""
-    if args.out:
-        return args.out
-    name = "-".join([dataset.name, *map(str, args.hidden), f"seed{args.seed}"])
-    folders = [Path("runs", name), *(Path("runs", f"{name}-{number}") for number in range(2, 1000))]
-    taken = [folder for folder in folders if train.RunFolder(folder).holds_a_run()]
-    if args.resume:
-        return taken[-1] if taken else folders[0]
-    free = next(folder for folder in folders if folder not in taken)
-    if taken:
-        print(f"{taken[-1]} holds a run already (--resume goes on with it); this one goes to {free}")
-    return free
 
 
 def cross_validate(args: argparse.Namespace, dataset: data.ImageDataset, console: Console) -> None:
@@ -178,14 +156,16 @@ def run(args: argparse.Namespace) -> None:
     training, val, test = load(standardize=args.standardize)
     if args.limit:
         training = training.subset(args.limit)
-    args.out = choose_folder(args, training)
+    if args.out is None:  # by default no run is overwritten
+        folder = Path("runs", "-".join([training.name, *map(str, args.hidden), f"seed{args.seed}"]))
+        args.out = train.latest_run(folder) if args.resume else train.unused_folder(folder)
     if args.folds:
         cross_validate(args, training.join(val), console)
         return
 
     trainer = make_trainer(args, training, args.out, args.seed)
     print(f"{training.name}: {len(training):,} images to train on, {len(val):,} to validate, {len(test):,} to test")
-    print(trainer.net)
+    print(f"{trainer.net}\nfiles: {args.out}")
     history = trainer.fit(training, val)
     report = trainer.test(test)
 

@@ -15,7 +15,7 @@ from tinygrad_mlp.train.metrics import (
     precision_recall_f1,
     top_k_accuracy,
 )
-from tinygrad_mlp.train.run_folder import RunFolder
+from tinygrad_mlp.train.run_folder import RunFolder, latest_run, unused_folder
 from tinygrad_mlp.train.trainer import Trainer
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "cross_validate",
     "evaluate",
     "expected_calibration_error",
+    "latest_run",
     "load_checkpoint",
     "load_model",
     "precision_recall_f1",
@@ -41,4 +42,5 @@ __all__ = [
     "save_checkpoint",
     "save_model",
     "top_k_accuracy",
+    "unused_folder",
 ]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["EpochLines", "NotebookProgress", "TerminalProgress", "make_progress"]
 
 _REFRESH = 0.1  # seconds between two looks of the bar; drawing it in each step would cost more than some steps
-_HEADER = "  epoch   train loss  accuracy    val loss  accuracy        lr    images/s    time"
+_HEADER = "  epoch  train loss  accuracy  val loss  accuracy      lr  images/s    time"
 
 
 def make_progress(wanted: bool) -> Sequence[Callback]:
@@ -45,7 +45,7 @@ class EpochLines(Callback):
 
     def on_epoch_end(self, trainer: Trainer, row: Row) -> None:
         """Write the epoch's line; `best` marks the lowest validation loss so far."""
-        best = "  best" if trainer.val is not None and trainer.history.epochs_since_best() == 0 else ""
+        best = " best" if trainer.val is not None and trainer.history.epochs_since_best() == 0 else ""
         self.write(epoch_line(row, trainer.epochs) + best)
         if trainer.stop_reason is not None:
             self.write(f"stopped early: {trainer.stop_reason}")
@@ -166,15 +166,16 @@ class _Pace:
 def epoch_line(row: Row, epochs: int) -> str:
     """A line that stands under the header."""
     cells = (
+        (f"{row['epoch']:>3}/{epochs:<3}", 7),
         (_number(row.get("train_loss"), ".4f"), 12),
         (_per_cent(row.get("train_accuracy"), 2), 10),
-        (_number(row.get("val_loss"), ".4f"), 12),
+        (_number(row.get("val_loss"), ".4f"), 10),
         (_per_cent(row.get("val_accuracy"), 2), 10),
-        (_number(row.get("lr"), ".2g"), 10),
-        (_number(row.get("images_per_second"), ",.0f"), 12),
+        (_number(row.get("lr"), ".2g"), 8),
+        (_number(row.get("images_per_second"), ",.0f"), 10),
         (_number(row.get("seconds"), ".1f") + " s", 8),
     )
-    return f"{row['epoch']:>3}/{epochs:<3} " + "".join(text.rjust(width) for text, width in cells)
+    return "".join(text.rjust(width) for text, width in cells)
 
 
 def status_line(trainer: Trainer, time_left: str) -> str:

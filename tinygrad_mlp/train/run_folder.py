@@ -12,8 +12,9 @@ manifest.json          hashes of the data, versions, CPU, threads, results
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from tinygrad_mlp.kernels.launch import Array
     from tinygrad_mlp.nn.module import Module
 
-__all__ = ["RunFolder"]
+__all__ = ["RunFolder", "latest_run", "unused_folder"]
 
 
 class RunFolder:
@@ -51,7 +52,8 @@ class RunFolder:
         """
         if not resume and self.holds_a_run():
             raise ArgumentError(
-                f"{self.path} holds a run already: resume=True goes on with it; else name another folder or delete it"
+                f"{self.path} holds a run already: go on with it (resume=True, --resume), name another folder, or "
+                "delete it"
             )
         saved = load_checkpoint(self.checkpoint) if resume and self.checkpoint.exists() else None
         for unfinished in self.path.glob(".*.tmp"):  # a process that was killed while it wrote left these
@@ -104,3 +106,21 @@ class RunFolder:
     def _write_json(self, name: str, content: Mapping[str, Any]) -> None:
         text = json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n"
         write_atomically(self.path / name, text.encode())
+
+
+def unused_folder(path: str | Path) -> Path:
+    """The path itself, or if it holds a run already, the first of `path-2`, `path-3`, … that does not."""
+    return next(folder for folder in _numbered(path) if not RunFolder(folder).holds_a_run())
+
+
+def latest_run(path: str | Path) -> Path:
+    """The last of `path`, `path-2`, `path-3`, … that holds a run; the path itself where none does."""
+    taken = itertools.takewhile(lambda folder: RunFolder(folder).holds_a_run(), _numbered(path))
+    return [Path(path), *taken][-1]
+
+
+def _numbered(path: str | Path) -> Iterator[Path]:
+    path = Path(path)
+    yield path
+    for number in itertools.count(2):
+        yield path.with_name(f"{path.name}-{number}")
