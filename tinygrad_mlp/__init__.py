@@ -7,7 +7,10 @@
 The names are PyTorch's. `tg.errors` has the errors, `tg.testing` the checks for ops of your own.
 """
 
-from tinygrad_mlp import data, errors, nn, optim, plot, train
+from math import inf, nan, pi
+from typing import TYPE_CHECKING
+
+from tinygrad_mlp import autograd, backends, cuda, data, errors, nn, optim, plot, train, utils
 from tinygrad_mlp.autodiff.certify import Certificate, certify
 from tinygrad_mlp.autodiff.creation import (
     arange,
@@ -19,6 +22,7 @@ from tinygrad_mlp.autodiff.creation import (
     from_numpy,
     full,
     full_like,
+    is_tensor,
     linspace,
     ones,
     ones_like,
@@ -31,7 +35,14 @@ from tinygrad_mlp.autodiff.draw import draw
 from tinygrad_mlp.autodiff.dtypes import bool, double, float, float32, float64, int, int32, int64, long, uint8
 from tinygrad_mlp.autodiff.engine import grad
 from tinygrad_mlp.autodiff.gradcheck import gradcheck, gradgradcheck
-from tinygrad_mlp.autodiff.mode import anomaly_mode, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from tinygrad_mlp.autodiff.mode import (
+    anomaly_mode,
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    no_grad,
+    set_grad_enabled,
+)
 from tinygrad_mlp.autodiff.op import op
 from tinygrad_mlp.autodiff.ops.activation import relu, sigmoid
 from tinygrad_mlp.autodiff.ops.arithmetic import add, div, floor_divide, mul, neg, pow, remainder, sub
@@ -129,6 +140,8 @@ from tinygrad_mlp.autodiff.sampling import (
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.kernels.launch import get_num_threads, set_num_threads
 from tinygrad_mlp.kernels.random import Generator
+from tinygrad_mlp.missing import explain
+from tinygrad_mlp.serialization import load, save
 from tinygrad_mlp.train.evaluation import evaluate
 from tinygrad_mlp.train.trainer import Trainer
 
@@ -153,6 +166,8 @@ __all__ = [
     "argmin",
     "argsort",
     "as_tensor",
+    "autograd",
+    "backends",
     "bernoulli",
     "bincount",
     "bmm",
@@ -165,6 +180,7 @@ __all__ = [
     "clamp",
     "clone",
     "cos",
+    "cuda",
     "cumsum",
     "data",
     "default_generator",
@@ -206,16 +222,20 @@ __all__ = [
     "gradgradcheck",
     "gt",
     "index_select",
+    "inf",
+    "inference_mode",
     "int",
     "int32",
     "int64",
     "is_grad_enabled",
+    "is_tensor",
     "isclose",
     "isfinite",
     "isinf",
     "isnan",
     "le",
     "linspace",
+    "load",
     "log",
     "log1p",
     "log2",
@@ -240,6 +260,7 @@ __all__ = [
     "mul",
     "multinomial",
     "mv",
+    "nan",
     "ne",
     "neg",
     "nn",
@@ -253,6 +274,7 @@ __all__ = [
     "optim",
     "outer",
     "permute",
+    "pi",
     "plot",
     "pow",
     "prod",
@@ -270,6 +292,7 @@ __all__ = [
     "roll",
     "round",
     "rsqrt",
+    "save",
     "scatter",
     "scatter_add",
     "set_grad_enabled",
@@ -300,8 +323,16 @@ __all__ = [
     "unbind",
     "unique",
     "unsqueeze",
+    "utils",
     "var",
     "where",
     "zeros",
     "zeros_like",
 ]
+
+if not TYPE_CHECKING:  # type checkers are to report unknown names too
+
+    def __getattr__(name: str) -> object:
+        if name.startswith("__"):
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        raise errors.UnknownAttributeError(explain(name, __all__))

@@ -18,6 +18,7 @@ from tinygrad_mlp.autodiff.creation import (
     from_numpy,
     full,
     full_like,
+    is_tensor,
     linspace,
     ones,
     ones_like,
@@ -82,6 +83,11 @@ def test_as_tensor_and_from_numpy_share_memory():
     assert as_tensor(shared, dtypes.float32).dtype == np.float32
     assert as_tensor([1.0]).dtype == np.float32
     assert as_tensor([1], dtype="float64").dtype == np.float64
+
+
+def test_is_tensor():
+    assert is_tensor(zeros(1))
+    assert not is_tensor(np.zeros(1))
 
 
 def test_dlpack_both_ways():

@@ -17,7 +17,14 @@ import tinygrad_mlp as tg
 from tests.autodiff.numeric import rng
 from tinygrad_mlp.autodiff.creation import tensor, zeros
 from tinygrad_mlp.autodiff.engine import grad
-from tinygrad_mlp.autodiff.mode import anomaly_mode, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from tinygrad_mlp.autodiff.mode import (
+    anomaly_mode,
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    no_grad,
+    set_grad_enabled,
+)
 from tinygrad_mlp.autodiff.op import op
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.errors import ArgumentError, DtypeError, GradientError, NonFiniteError, ShapeError
@@ -351,6 +358,20 @@ def test_no_grad_and_enable_grad_as_context_and_decorator():
         return x * 2.0
 
     assert not quiet(3).requires_grad
+    assert is_grad_enabled()
+
+
+def test_decorators_without_parentheses():
+    x = leaf(1.0)
+
+    @no_grad
+    def quiet(factor):
+        return x * factor
+
+    assert not quiet(2.0).requires_grad
+    with inference_mode():
+        assert enable_grad(lambda: x * 2.0)().requires_grad
+        assert not is_grad_enabled()
     assert is_grad_enabled()
 
 

@@ -27,6 +27,7 @@ __all__ = [
     "from_numpy",
     "full",
     "full_like",
+    "is_tensor",
     "linspace",
     "new_array",
     "ones",
@@ -85,6 +86,11 @@ def as_tensor(data: Any, dtype: DtypeLike | None = None, device: DeviceLike | No
             return tensor(data, dtype)
         data = Tensor(data)
     return data if dtype is None else to(data, dtype)
+
+
+def is_tensor(value: object) -> bool:
+    """Whether the value is a Tensor."""
+    return isinstance(value, Tensor)
 
 
 def from_numpy(array: Array) -> Tensor:

@@ -45,12 +45,22 @@ def grad(
     grad_outputs: Tensor | Sequence[Tensor | None] | None = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    only_inputs: bool = True,
     allow_unused: bool = False,
 ) -> tuple[Tensor | None, ...]:
     """d outputs / d inputs, summed over the outputs; leaves every `.grad` alone.
 
-    Raises `GradientError` for an input that the outputs do not depend on, unless `allow_unused` (then None).
+    `grad_outputs` weighs the elements of the outputs and may be left out for scalars; `create_graph` records the pass,
+    for gradients of gradients. `only_inputs` is there because PyTorch's scripts pass it, and is always True.
+
+    Raises
+    ------
+    GradientError
+        The outputs do not depend on an input, unless `allow_unused` (then its gradient is None); an input that does
+        not require grad; as `backward` does.
     """
+    if not only_inputs:
+        raise GradientError("grad: only_inputs=False does not exist; backward() fills the .grad of all leaves")
     roots = [outputs] if isinstance(outputs, Tensor) else list(outputs)
     targets = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     weights = [grad_outputs] if isinstance(grad_outputs, Tensor) else list(grad_outputs or [None] * len(roots))

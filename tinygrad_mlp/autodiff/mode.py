@@ -9,16 +9,18 @@ import threading
 from collections.abc import Callable
 from contextvars import ContextVar, Token
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 __all__ = [
     "anomaly",
     "anomaly_mode",
     "enable_grad",
     "grad_enabled",
+    "inference_mode",
     "is_grad_enabled",
     "module_stack",
     "no_grad",
+    "set_detect_anomaly",
     "set_grad_enabled",
 ]
 
@@ -55,34 +57,59 @@ class _Mode:
         return call
 
 
-class no_grad(_Mode):  # noqa: N801  PyTorch's name
+class _PlainMode(_Mode):
+    """A mode without arguments, whose decorator may go without parentheses, too: `@tg.no_grad`."""
+
+    if not TYPE_CHECKING:  # for type checkers the parentheses belong there
+
+        def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
+            return super().__new__(cls) if function is None else cls()(function)
+
+
+class no_grad(_PlainMode):  # noqa: N801  PyTorch's name
     """Run code without recording it: `with tg.no_grad(): ...` or `@tg.no_grad()`."""
 
     def __init__(self) -> None:
         super().__init__(grad_enabled, False)
 
 
-class enable_grad(_Mode):  # noqa: N801  PyTorch's name
+inference_mode = no_grad  # PyTorch's further savings, and limits, do not exist here
+
+
+class enable_grad(_PlainMode):  # noqa: N801  PyTorch's name
     """Record again inside a `no_grad` region."""
 
     def __init__(self) -> None:
         super().__init__(grad_enabled, True)
 
 
-class set_grad_enabled(_Mode):  # noqa: N801  PyTorch's name
+class _Setting(_Mode):
+    """A mode that holds from its making on; as a context until its end, as a decorator inside the function alone."""
+
+    def __init__(self, variable: ContextVar[bool], value: bool) -> None:
+        super().__init__(variable, value)
+        self._tokens.append(variable.set(value))
+
+    def __enter__(self) -> None:
+        """Nothing more to do: the value was set when this was made."""
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        self.__exit__()
+        return super().__call__(function)
+
+
+class set_grad_enabled(_Setting):  # noqa: N801  PyTorch's name
     """Record or not, by a flag, from this call on: `tg.set_grad_enabled(False)`; as a context, until its end."""
 
     def __init__(self, mode: bool) -> None:
         super().__init__(grad_enabled, mode)
-        self._tokens.append(self._variable.set(mode))
 
-    def __enter__(self) -> None:
-        """Nothing more to do: the flag was set when this was made."""
 
-    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
-        """As a decorator: the flag holds inside the function alone."""
-        self.__exit__()
-        return super().__call__(function)
+class set_detect_anomaly(_Setting):  # noqa: N801  PyTorch's name
+    """`anomaly_mode` or not, by a flag, from this call on; as a context, until its end."""
+
+    def __init__(self, mode: bool) -> None:
+        super().__init__(anomaly, mode)
 
 
 class anomaly_mode(_Mode):  # noqa: N801  named like the other modes
