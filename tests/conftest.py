@@ -13,7 +13,7 @@ from hypothesis import settings
 import tinygrad_mlp as tg
 
 # No deadline: the first call of an op compiles its kernels.
-settings.register_profile("ci", max_examples=25, derandomize=True, deadline=None)
+settings.register_profile("ci", max_examples=20, derandomize=True, deadline=None)
 settings.register_profile("thorough", max_examples=500, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 

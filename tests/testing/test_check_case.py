@@ -64,7 +64,7 @@ def test_wrong_gradients_are_caught(name):
 def test_drawn_inputs_catch_what_is_wrong_and_pass_what_is_right():
     check_case(OpCase("right", right, np.multiply, matrices()))
     with pytest.raises(GradientError, match="backprop"):
-        check_case(OpCase("sign", WRONG["sign"][0], np.multiply, matrices()))
+        check_case(cube_case(FAULTS["sign"][0], inputs=arrays(())))
 
 
 def cube_like(forward=lambda x: x.array**3, slope=lambda x, grad, out: grad * 3.0 * x * x):
