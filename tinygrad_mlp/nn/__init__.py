@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tinygrad_mlp.nn import functional, init
+from tinygrad_mlp.nn import functional, init, utils
 from tinygrad_mlp.nn.activation import (
     ACTIVATIONS,
     ELU,
@@ -80,4 +80,5 @@ __all__ = [
     "functional",
     "init",
     "summary",
+    "utils",
 ]

@@ -1,9 +1,9 @@
 """Optimizers, learning-rate schedules, gradient clipping, averaged weights, under PyTorch's names."""
 
+from tinygrad_mlp.nn.utils import clip_grad_norm_, clip_grad_value_
 from tinygrad_mlp.optim.adagrad import Adadelta, Adagrad
 from tinygrad_mlp.optim.adam import Adam, AdamW
 from tinygrad_mlp.optim.average import ExponentialMovingAverage
-from tinygrad_mlp.optim.clip import clip_grad_norm_, clip_grad_value_
 from tinygrad_mlp.optim.compose import ChainedScheduler, SequentialLR
 from tinygrad_mlp.optim.one_cycle import OneCycleLR
 from tinygrad_mlp.optim.optimizer import Optimizer

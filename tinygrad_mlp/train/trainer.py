@@ -17,9 +17,9 @@ from tinygrad_mlp.errors import ArgumentError, DataError, NonFiniteError
 from tinygrad_mlp.kernels.launch import Array
 from tinygrad_mlp.nn import functional as F
 from tinygrad_mlp.nn.module import Module
+from tinygrad_mlp.nn.utils import clip_grad_norm_
 from tinygrad_mlp.optim.average import ExponentialMovingAverage
 from tinygrad_mlp.optim.checks import check_count, check_range
-from tinygrad_mlp.optim.clip import clip_grad_norm_
 from tinygrad_mlp.optim.one_cycle import OneCycleLR
 from tinygrad_mlp.optim.optimizer import Optimizer
 from tinygrad_mlp.optim.plateau import ReduceLROnPlateau

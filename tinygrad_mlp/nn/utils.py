@@ -1,22 +1,23 @@
-"""Gradient clipping."""
+"""Under the names of `torch.nn.utils`: gradients limited, and parameters as one vector. `optim` has the first, too."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import cast
 
 import numpy as np
 
 from tinygrad_mlp.autodiff.mode import no_grad
+from tinygrad_mlp.autodiff.ops.arrange import cat
 from tinygrad_mlp.autodiff.tensor import Tensor, wrap
-from tinygrad_mlp.errors import ArgumentError, NonFiniteError
+from tinygrad_mlp.errors import ArgumentError, NonFiniteError, ShapeError
 from tinygrad_mlp.kernels.copy import converted, flat_view, is_dense
 from tinygrad_mlp.kernels.elementwise import fill
 from tinygrad_mlp.kernels.launch import launch
 from tinygrad_mlp.kernels.update import clip_scale, largest, square_sum
-from tinygrad_mlp.optim.checks import check_range
 
-__all__ = ["clip_grad_norm_", "clip_grad_value_"]
+__all__ = ["clip_grad_norm_", "clip_grad_value_", "parameters_to_vector", "vector_to_parameters"]
 
 
 def clip_grad_norm_(
@@ -38,7 +39,7 @@ def clip_grad_norm_(
     NonFiniteError
         The norm is NaN or infinite and `error_if_nonfinite` is set.
     """
-    check_range("clip_grad_norm_", "max_norm", max_norm, closed=True)
+    limit = _limit("clip_grad_norm_", "max_norm", max_norm)
     if norm_type not in (2, math.inf):
         raise ArgumentError(f"clip_grad_norm_: norm_type={norm_type!r}, expected 2 or math.inf")
     gradients = _gradients(parameters)
@@ -51,7 +52,7 @@ def clip_grad_norm_(
     if error_if_nonfinite and not np.isfinite(norm[0]):
         raise NonFiniteError(f"clip_grad_norm_: the norm of the gradients is {norm[0]}; no gradient was changed")
     for gradient in gradients:
-        launch(clip_scale, flat_view(gradient.array), norm, float(max_norm))
+        launch(clip_scale, flat_view(gradient.array), norm, limit)
         gradient.counter[0] += 1
     dtype = np.result_type(*[gradient.dtype for gradient in gradients]) if gradients else np.dtype(np.float32)
     return wrap(converted(norm.reshape(()), dtype))
@@ -62,10 +63,36 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
 
     Raises `ArgumentError` for a negative `clip_value`.
     """
-    check_range("clip_grad_value_", "clip_value", clip_value, closed=True)
+    limit = _limit("clip_grad_value_", "clip_value", clip_value)
     with no_grad():
         for gradient in _gradients(parameters):
-            gradient.clamp_(-float(clip_value), float(clip_value))
+            gradient.clamp_(-limit, limit)
+
+
+def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
+    """All elements of all parameters, in their order, as one vector; gradients pass through."""
+    return cat([parameter.reshape(-1) for parameter in parameters])
+
+
+def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
+    """Write the elements of a vector into the parameters, in their order.
+
+    Raises `ShapeError`, with nothing changed, unless there are as many as the parameters have.
+    """
+    members = list(parameters)
+    count = sum(member.numel() for member in members)
+    if vec.shape != (count,):
+        raise ShapeError(f"vector_to_parameters: got shape {vec.shape}, expected ({count},), as the parameters have")
+    with no_grad():
+        for member, part in zip(members, vec.split([member.numel() for member in members]), strict=True):
+            member.copy_(part.reshape(member.shape))
+
+
+def _limit(name: str, argument: str, value: object) -> float:
+    """The value as a float, if it is a number of at least 0; infinity is one, NaN is not."""
+    if not isinstance(value, (int, float, np.number)) or isinstance(value, bool) or not float(cast(float, value)) >= 0:
+        raise ArgumentError(f"{name}: {argument}={value!r}, expected a number of at least 0")
+    return float(cast(float, value))
 
 
 def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
