@@ -16,7 +16,7 @@ import itertools
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from tinygrad_mlp import plot
 from tinygrad_mlp.errors import ArgumentError, CheckpointError
@@ -44,6 +44,14 @@ class RunFolder:
     def holds_a_run(self) -> bool:
         """Whether there is something that a new run would overwrite."""
         return any(path.exists() for path in (self.checkpoint, self.metrics, self.model))
+
+    def is_complete(self, settings: Mapping[str, Any]) -> bool:
+        """Whether all that a finished run with these settings leaves is there: its manifest is written last."""
+        try:
+            manifest: Any = json.loads((self.path / "manifest.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return False
+        return isinstance(manifest, dict) and cast("dict[str, Any]", manifest).get("settings") == settings
 
     def open(self, config: Mapping[str, Any], resume: bool) -> tuple[dict[str, Array], dict[str, Any]] | None:
         """Make the folder and write config.json; return the checkpoint to go on from, if one is there and wanted.

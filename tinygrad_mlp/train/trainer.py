@@ -178,13 +178,16 @@ class Trainer:
         self._begin(train, val)
         if began_before and self.finished:
             return self.history
+        nothing_left = self.finished
         try:
             self._run()
         except _Interrupted:
             self._save()
             leave(self)  # exits, except in a notebook
         else:
-            self._finish()
+            self.net.load_state_dict(self.best_weights)
+            if self.folder is not None and not (nothing_left and self.folder.is_complete(self.settings)):
+                write_results(self.folder, self)
         return self.history
 
     def _run(self) -> None:
@@ -371,13 +374,6 @@ class Trainer:
             check_overflow(self)
             self.folder.save(*gather(self))
         self._saved_at = time.monotonic()
-
-    # Ending ---------------------------------------------------------------------------------------------------------
-
-    def _finish(self) -> None:
-        self.net.load_state_dict(self.best_weights)
-        if self.folder is not None:
-            write_results(self.folder, self)
 
 
 def _count_or_none(name: str, value: int | None) -> int | None:
