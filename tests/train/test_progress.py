@@ -15,10 +15,6 @@ import tinygrad_mlp as tg
 from tinygrad_mlp.train import progress
 
 
-def without_numbers(lines: list[str]) -> list[str]:
-    return [re.sub(r"[\d,.e-]+", "0", line) for line in lines]
-
-
 def test_outside_a_terminal_there_is_a_line_for_each_epoch(make, train, val, capsys):
     make(progress=True, epochs=2).fit(train, val)
     header, *lines = capsys.readouterr().out.splitlines()
@@ -79,7 +75,8 @@ def test_in_a_terminal_there_is_a_bar_too(make, train, val, terminal):
     make(epochs=2, callbacks=[progress.TerminalProgress()]).fit(train, val)
     lines = [line.rstrip() for line in terminal().splitlines()]
     bars = [line for line in lines if line.startswith("epoch ")]
-    assert any(re.fullmatch(r"epoch 1/2 ━+\S* loss \d\.\d{4}  accuracy \d+\.\d %  [\d,]+ images/s  \d+:\d\d left", bar) for bar in bars)
+    whole = re.compile(r"epoch 1/2 ━+\S* loss \d\.\d{4}  accuracy \d+\.\d %  [\d,]+ images/s  \d+:\d\d left")
+    assert any(whole.fullmatch(bar) for bar in bars)
     assert any(line.lstrip().startswith("2/2") for line in lines)
     assert max(map(len, lines)) <= 80
 
