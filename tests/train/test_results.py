@@ -46,13 +46,16 @@ def test_checkpoints_come_as_often_as_asked_for(run: Path):
 
 def test_every_figure_names_the_data(make: Any, run: Path, monkeypatch: pytest.MonkeyPatch):
     named: dict[str, str] = {}
-    for name in ("curves", "confusion", "mistakes"):
 
-        def watch(*arguments: Any, data: str, name: str = name, draw: Any = getattr(plot, name)) -> Any:
-            named[name] = data
+    def watched(draw: Any) -> Any:
+        def watch(*arguments: Any, data: str) -> Any:
+            named[draw.__name__] = data
             return draw(*arguments, data=data)
 
-        monkeypatch.setattr(plot, name, watch)
+        return watch
+
+    for name in ("curves", "confusion", "mistakes"):
+        monkeypatch.setattr(plot, name, watched(getattr(plot, name)))
     monkeypatch.setattr(train.RunFolder, "draw", lambda *arguments: None)
     make(inputs=36, classes=2, epochs=1, out=run).fit(garments(40), garments(20, "validation"))
     assert named == {"curves": "sides", "confusion": "sides, validation", "mistakes": "sides, validation"}
