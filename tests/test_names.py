@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tinygrad_mlp as tg
-from tinygrad_mlp import autograd, data
+from tinygrad_mlp import autograd, data, optim
 from tinygrad_mlp.errors import ArgumentError, GradientError, NonFiniteError, UnknownAttributeError
 from tinygrad_mlp.utils.data import DataLoader, TensorDataset
 
@@ -72,6 +72,15 @@ def test_loaders_under_the_name_of_torch_utils_data():
     assert tg.utils.data.DataLoader is DataLoader is data.DataLoader
     loader = DataLoader(TensorDataset(tg.arange(4.0), tg.arange(4)), batch_size=2)
     assert [y.tolist() for _, y in loader] == [[0, 1], [2, 3]]
+
+
+def test_schedules_under_the_name_of_torch_optim_lr_scheduler():
+    schedules = optim.lr_scheduler
+    assert all(getattr(optim, name) is getattr(schedules, name) for name in schedules.__all__)
+    kinds = [getattr(optim, name) for name in optim.__all__]
+    assert {kind for kind in kinds if isinstance(kind, type) and kind.__module__ == schedules.StepLR.__module__} <= {
+        getattr(schedules, name) for name in schedules.__all__
+    }
 
 
 def test_unknown_names_say_what_to_write():

@@ -378,6 +378,13 @@ NORM = [
     ),
     OpCase("batch_norm", norm.batch_norm, ref.batch_norm, draw.channel_batches(running=True), ulps=8, absolute=30),
     OpCase("layer_norm", norm.layer_norm, ref.layer_norm, draw.layer_batches(), rtol=1e-11, ulps=60, absolute=600),
+    OpCase(
+        "cosine_similarity",
+        norm.cosine_similarity,
+        ref.cosine_similarity,
+        arrays_of(broadcastable_shapes(min_dims=2, max_dims=2, min_side=2), low=0.3),
+        ulps=16,
+    ),
     OpCase("normalize", norm.normalize, ref.normalize, draw.normalizations(), ulps=16),
 ]
 

@@ -184,6 +184,10 @@ def layer_norm(x: Array, shape: Sequence[int], weight: Array | None, bias: Array
     return z * (1 if weight is None else weight) + (0 if bias is None else bias)
 
 
+def cosine_similarity(x: Array, y: Array) -> Array:
+    return (x * y).sum(axis=1) / (norm(x, 2, 1) * norm(y, 2, 1))
+
+
 def normalize(x: Array, p: float, dim: int) -> Array:
     return x / norm(x, p, dim, keepdim=True)
 

@@ -165,3 +165,11 @@ def test_arguments_are_checked():
         softplus(x, beta=0)
     with pytest.raises(DtypeError, match="relu: expected a Tensor, got list"):
         relu([1.0])
+
+
+@pytest.mark.parametrize("name", ["relu", "leaky_relu", "elu", "silu", "hardtanh"])
+def test_inplace_is_accepted_and_the_input_stays(name):
+    x = Tensor(np.array([-2.0, 3.0]))
+    function = getattr(activation, name)
+    np.testing.assert_array_equal(function(x, inplace=True).array, function(x).array)
+    assert x.tolist() == [-2.0, 3.0]

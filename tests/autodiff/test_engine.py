@@ -314,6 +314,14 @@ def test_a_hook_on_a_computed_tensor_changes_what_flows_on():
         x.detach().register_hook(lambda g: g)
 
 
+def test_detach_in_place_is_for_leaves():
+    x = leaf(1.0)
+    assert x.detach_() is x
+    assert not x.requires_grad
+    with pytest.raises(GradientError, match=r"was computed by a recorded op; use .detach\(\)"):
+        (leaf(1.0) * 2.0).detach_()
+
+
 def test_a_gradient_that_a_hook_kept_is_not_added_to_later():
     x = leaf(1.0, 2.0)
     kept = []

@@ -246,6 +246,7 @@ EQUATIONS = [
 def test_einsum_is_numpys(equation, shapes):
     arrays = [draw(*shape, seed=seed) for seed, shape in enumerate(shapes)]
     got = einsum(equation, *map(Tensor, arrays))
+    np.testing.assert_array_equal(einsum(equation, [Tensor(array) for array in arrays]).array, got.array)
     expected = np.einsum(equation, *arrays)
     assert got.shape == expected.shape
     np.testing.assert_allclose(got.array, expected, rtol=1e-12, atol=1e-14)

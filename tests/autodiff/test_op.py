@@ -40,3 +40,32 @@ def test_a_rule_that_returns_no_numbers_is_told_so():
 def test_ops_of_users_are_not_counted_among_those_of_the_package():
     assert "total_of_squares" not in OPS
     assert "relu" in OPS
+
+
+def test_numpys_names_of_dims():
+    x = tg.tensor([[1.0, 5.0], [4.0, 2.0]], requires_grad=True)
+    assert x.sum(axis=0, keepdims=True).tolist() == [[5, 7]]
+    assert tg.mean(x, axis=1).tolist() == [3, 3]
+    assert x.argmax(axis=1, keepdims=True).tolist() == [[1], [0]]
+    assert x.max(axis=0).values.tolist() == [4, 5]
+    assert tg.cat([x, x], axis=1).shape == (2, 4)
+    assert tg.stack([x, x], axis=2).shape == (2, 2, 2)
+    assert x.softmax(axis=0).sum(axis=0).tolist() == pytest.approx([1, 1])
+    assert x.std(axis=0, keepdims=True).shape == x[0].unsqueeze(axis=0).shape == (1, 2)
+    assert x.sort(axis=0, descending=True)[0].tolist() == [[4, 5], [1, 2]]
+
+
+def test_an_unknown_argument_is_named_with_its_op():
+    x = tg.ones(2)
+    with pytest.raises(
+        TypeError, match="sum: got an unexpected keyword argument 'dims'; its arguments are x, dim, keepd"
+    ):
+        x.sum(dims=0)
+    with pytest.raises(TypeError, match="softmax: missing a required argument: 'dim'"):
+        x.softmax(axes=0)
+
+    @tg.op
+    def halved(x, axis):
+        return x.array / 2, lambda grad, out: grad / 2
+
+    assert halved(x, axis=0).tolist() == [0.5, 0.5]

@@ -116,3 +116,20 @@ def test_module_dict() -> None:
 def test_members_must_be_modules(make: object) -> None:
     with pytest.raises(DtypeError, match=r"(Sequential|ModuleList|ModuleDict): expected Modules, got"):
         make()
+
+
+def test_parameter_list_is_found_by_parameters() -> None:
+    net = nn.Sequential(nn.ParameterList([nn.Parameter(np.ones(2)), Tensor(np.zeros((2, 3)))]))
+    listed = net[0]
+    assert isinstance(listed, nn.ParameterList)
+    assert [name for name, _ in net.named_parameters()] == ["0.0", "0.1"]
+    assert listed[-1].shape == (2, 3) and listed[1].requires_grad and len(listed) == 2
+    assert listed.append(nn.Parameter(np.ones(1)))[2] is list(listed)[-1]
+    shared = listed[0]
+    listed[1] = shared
+    assert len(listed) == 3 and listed[1] is shared
+    assert repr(listed) == "ParameterList((2,), (2,), (1,))"
+    with pytest.raises(IndexRangeError, match="index 3 is out of range for 3 parameters"):
+        listed[3]
+    with pytest.raises(DtypeError, match="expected Parameters or Tensors, got ndarray"):
+        listed.append(np.ones(2))  # pyright: ignore[reportArgumentType]

@@ -16,8 +16,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial, wraps
-from inspect import signature
-from typing import Any, ParamSpec, overload
+from inspect import BoundArguments, Signature, signature
+from typing import Any, ParamSpec, TypeVar, overload
 
 import numpy as np
 
@@ -26,9 +26,10 @@ from tinygrad_mlp.autodiff.tensor import Backward, Node, Tensor, wrap
 from tinygrad_mlp.errors import NonFiniteError
 from tinygrad_mlp.kernels.launch import Array, is_array
 
-__all__ = ["OPS", "needs_grad", "op"]
+__all__ = ["OPS", "needs_grad", "numpy_names", "op"]
 
 P = ParamSpec("P")
+R = TypeVar("R")
 Rule = Callable[P, tuple[Array, Backward]]
 
 OPS: dict[str, Callable[..., Tensor]] = {}
@@ -57,8 +58,7 @@ def _make(rule: Callable[..., tuple[Array, Backward]], view: bool) -> Callable[.
     @wraps(rule)
     def apply(*args: Any, **kwargs: Any) -> Tensor:
         if kwargs:  # a Tensor given by name is an input like any other
-            bound = parameters.bind(*args, **kwargs)
-            bound.apply_defaults()
+            bound = _bound(name, parameters, args, kwargs)
             args, kwargs = bound.args, bound.kwargs
         array, backward = rule(*args, **kwargs)
         # NumPy's sums and its arithmetic on 0-d arrays give scalars.
@@ -79,6 +79,33 @@ def _make(rule: Callable[..., tuple[Array, Backward]], view: bool) -> Callable[.
     if rule.__module__.startswith("tinygrad_mlp."):
         OPS[name] = apply
     return apply
+
+
+_NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim"}
+
+
+def _bound(name: str, parameters: Signature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> BoundArguments:
+    """The arguments by parameter, defaults included; `TypeError` names the op."""
+    if any(given not in parameters.parameters for given in kwargs):
+        kwargs = {_NUMPY_NAMES.get(given, given): value for given, value in kwargs.items()}
+    try:
+        bound = parameters.bind(*args, **kwargs)
+    except TypeError as error:
+        raise TypeError(f"{name}: {error}; its arguments are {', '.join(parameters.parameters)}") from None
+    bound.apply_defaults()
+    return bound
+
+
+def numpy_names(function: Callable[P, R]) -> Callable[P, R]:
+    """Let a function that is no op take NumPy's `axis` and `keepdims` for `dim` and `keepdim`, as ops do."""
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        if not kwargs:
+            return function(*args, **kwargs)
+        return function(*args, **{_NUMPY_NAMES.get(given, given): value for given, value in kwargs.items()})  # pyright: ignore[reportCallIssue]
+
+    return call
 
 
 def needs_grad(argument: object) -> bool:

@@ -171,6 +171,8 @@ class Tensor(TensorMethods):
         """Number of elements."""
         return self.array.size
 
+    nelement = numel
+
     def numpy(self) -> Array:
         """The ndarray itself, sharing memory. Raises `GradientError` if this tensor requires grad, as PyTorch does."""
         if self.requires_grad:
@@ -204,6 +206,10 @@ class Tensor(TensorMethods):
         out = wrap(self.array)
         out.counter = self.counter
         return out
+
+    def detach_(self) -> Tensor:
+        """Stop asking for a gradient; a computed tensor raises, as what was made of it needs its history."""
+        return self.requires_grad_(False)
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Ask for (or stop asking for) a gradient; returns itself. Raises `DtypeError` on integers."""

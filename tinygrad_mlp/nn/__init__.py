@@ -19,7 +19,7 @@ from tinygrad_mlp.nn.activation import (
     Tanh,
     activation,
 )
-from tinygrad_mlp.nn.container import ModuleDict, ModuleList, Sequential
+from tinygrad_mlp.nn.container import ModuleDict, ModuleList, ParameterList, Sequential
 from tinygrad_mlp.nn.dropout import Dropout
 from tinygrad_mlp.nn.embedding import Embedding
 from tinygrad_mlp.nn.linear import Flatten, Identity, Linear, Unflatten
@@ -67,6 +67,7 @@ __all__ = [
     "ModuleList",
     "NLLLoss",
     "Parameter",
+    "ParameterList",
     "ReLU",
     "Sequential",
     "SiLU",

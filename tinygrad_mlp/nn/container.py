@@ -1,4 +1,4 @@
-"""Modules made of modules: Sequential, ModuleList, ModuleDict."""
+"""Modules made of modules: Sequential, ModuleList, ModuleDict; and ParameterList, made of parameters."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import operator
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from typing import Any, Self, SupportsIndex, overload
 
+from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.errors import ArgumentError, DtypeError, IndexRangeError
 from tinygrad_mlp.nn.module import Module
 from tinygrad_mlp.nn.names import did_you_mean
+from tinygrad_mlp.nn.parameter import Parameter
 
-__all__ = ["ModuleDict", "ModuleList", "Sequential"]
+__all__ = ["ModuleDict", "ModuleList", "ParameterList", "Sequential"]
 
 
 class _ModuleSequence(Module):
@@ -167,6 +169,58 @@ class ModuleDict(Module):
 
     def _members(self) -> dict[str, Module]:
         return dict(self._own_children())
+
+
+class ParameterList(Module):
+    """A list whose Parameters are found by `parameters()`, unlike those in a Python list. It computes nothing itself.
+
+    Tensors in it become Parameters. Raises `DtypeError` for what is no Tensor.
+
+    >>> self.scales = nn.ParameterList(tg.ones(50) for _ in range(5))
+    """
+
+    def __init__(self, parameters: Iterable[Tensor] = ()) -> None:
+        super().__init__()
+        self.extend(parameters)
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def __iter__(self) -> Iterator[Parameter]:
+        return (parameter for _, parameter in self.named_parameters(recurse=False, remove_duplicate=False))
+
+    def __getitem__(self, index: SupportsIndex) -> Parameter:
+        return getattr(self, self._name_at(index))
+
+    def __setitem__(self, index: SupportsIndex, parameter: Tensor) -> None:
+        self.register_parameter(self._name_at(index), _parameter(parameter))
+
+    def append(self, parameter: Tensor) -> Self:
+        """Add a parameter at the end, named by its position."""
+        self.register_parameter(str(len(self)), _parameter(parameter))
+        return self
+
+    def extend(self, parameters: Iterable[Tensor]) -> Self:
+        """Add several parameters at the end."""
+        for parameter in list(parameters):
+            self.append(parameter)
+        return self
+
+    def _name_at(self, index: SupportsIndex) -> str:
+        position = operator.index(index)
+        if not -len(self) <= position < len(self):
+            raise IndexRangeError(f"ParameterList: index {position} is out of range for {len(self)} parameters")
+        return str(position % len(self))
+
+    def extra_repr(self) -> str:
+        """The shapes."""
+        return ", ".join(str(parameter.shape) for parameter in self)
+
+
+def _parameter(value: object) -> Parameter:
+    if not isinstance(value, Tensor):
+        raise DtypeError(f"ParameterList: expected Parameters or Tensors, got {type(value).__name__}")
+    return value if isinstance(value, Parameter) else Parameter(value)
 
 
 def _checked(container: Module, module: object) -> Module:

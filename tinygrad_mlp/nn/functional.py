@@ -30,7 +30,7 @@ from tinygrad_mlp.autodiff.ops.loss import (
     mse_loss,
     smooth_l1_loss,
 )
-from tinygrad_mlp.autodiff.ops.norm import batch_norm, layer_norm, normalize
+from tinygrad_mlp.autodiff.ops.norm import batch_norm, cosine_similarity, layer_norm, normalize
 from tinygrad_mlp.autodiff.ops.order import one_hot
 from tinygrad_mlp.autodiff.ops.random import dropout
 from tinygrad_mlp.autodiff.ops.softmax import log_softmax, softmax
@@ -39,6 +39,7 @@ __all__ = [
     "batch_norm",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
+    "cosine_similarity",
     "cross_entropy",
     "dropout",
     "elu",

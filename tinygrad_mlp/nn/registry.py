@@ -149,7 +149,7 @@ class Registry(metaclass=_ModuleType):
                     raise ArgumentError(
                         f"{type(self).__name__}.{name} is a plain {type(container).__name__} that holds a "
                         f"{type(member).__name__}, which parameters() would not find; use nn.ModuleList or "
-                        "nn.ModuleDict for modules, and an attribute of its own for each Parameter"
+                        "nn.ModuleDict for modules, and nn.ParameterList for Parameters"
                     )
 
     def _own_children(self) -> Iterator[tuple[str, Any]]:

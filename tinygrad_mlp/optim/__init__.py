@@ -1,6 +1,7 @@
 """Optimizers, learning-rate schedules, gradient clipping, averaged weights, under PyTorch's names."""
 
 from tinygrad_mlp.nn.utils import clip_grad_norm_, clip_grad_value_
+from tinygrad_mlp.optim import lr_scheduler
 from tinygrad_mlp.optim.adagrad import Adadelta, Adagrad
 from tinygrad_mlp.optim.adam import Adam, AdamW
 from tinygrad_mlp.optim.average import ExponentialMovingAverage
@@ -47,6 +48,7 @@ __all__ = [
     "StepLR",
     "clip_grad_norm_",
     "clip_grad_value_",
+    "lr_scheduler",
     "make_optimizer",
     "make_schedule",
 ]

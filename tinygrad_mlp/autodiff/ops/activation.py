@@ -1,7 +1,8 @@
 """Activations: functions of one number that nets put between their layers.
 
 Each is one kernel, and so is its derivative, which is an op of its own: `relu_backward(grad, y)` is grad * relu'(x),
-and its derivative in turn is stated by ops.
+and its derivative in turn is stated by ops. `inplace` is accepted, as scripts written for PyTorch pass it, and changes
+nothing: an input is never written to.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ __all__ = [
 
 
 @op
-def relu(x: Tensor) -> tuple[Array, Backward]:
+def relu(x: Tensor, inplace: bool = False) -> tuple[Array, Backward]:
     """max(x, 0), with derivative 0 at 0."""
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
@@ -63,7 +64,7 @@ def relu_backward(grad: Tensor, y: Tensor) -> tuple[Array, Backward]:
 
 
 @op
-def leaky_relu(x: Tensor, negative_slope: float = 0.01) -> tuple[Array, Backward]:
+def leaky_relu(x: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> tuple[Array, Backward]:
     """X where it is positive, negative_slope * x elsewhere."""
     slope = float(negative_slope)
 
@@ -85,7 +86,7 @@ def leaky_relu_backward(grad: Tensor, x: Tensor, slope: float) -> tuple[Array, B
 
 
 @op
-def elu(x: Tensor, alpha: float = 1.0) -> tuple[Array, Backward]:
+def elu(x: Tensor, alpha: float = 1.0, inplace: bool = False) -> tuple[Array, Backward]:
     """X where it is positive, alpha * (e**x - 1) elsewhere (Clevert et al. 2015, arXiv:1511.07289)."""
     factor = float(alpha)
 
@@ -164,7 +165,7 @@ def gelu_tanh_backward(grad: Tensor, x: Tensor) -> tuple[Array, Backward]:
 
 
 @op
-def silu(x: Tensor) -> tuple[Array, Backward]:
+def silu(x: Tensor, inplace: bool = False) -> tuple[Array, Backward]:
     """x * sigmoid(x), also called swish."""
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
@@ -262,7 +263,7 @@ def softplus_backward(grad: Tensor, x: Tensor, beta: float, threshold: float) ->
 
 
 @op
-def hardtanh(x: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> tuple[Array, Backward]:
+def hardtanh(x: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> tuple[Array, Backward]:
     """X cut to min_val..max_val, with derivative 0 at both ends.
 
     Raises `ArgumentError` unless min_val < max_val.

@@ -11,7 +11,7 @@ from typing import Any, cast
 import numpy as np
 
 from tinygrad_mlp.autodiff.methods import Dim
-from tinygrad_mlp.autodiff.op import needs_grad, op
+from tinygrad_mlp.autodiff.op import needs_grad, numpy_names, op
 from tinygrad_mlp.autodiff.ops.checks import check_choice, check_tensor
 from tinygrad_mlp.autodiff.ops.dims import one_dim, several_dims
 from tinygrad_mlp.autodiff.ops.gather import index_select
@@ -62,6 +62,7 @@ def concatenate(*tensors: Tensor, dim: int) -> tuple[Array, Backward]:
     return array, backward
 
 
+@numpy_names
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Join tensors along a dimension that they have; as in PyTorch, tensors of shape (0,) join anything.
 
@@ -82,6 +83,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     return concatenate(*kept, dim=axis)
 
 
+@numpy_names
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Join tensors of one shape along a new dimension. Raises as `cat` does."""
     listed = _one_dtype("stack", tensors)

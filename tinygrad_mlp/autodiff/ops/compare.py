@@ -26,6 +26,7 @@ __all__ = [
     "allclose",
     "clamp",
     "clamp_between",
+    "clip",
     "eq",
     "equal",
     "ge",
@@ -321,6 +322,9 @@ def _is_beyond(compare: Callable[[Operand, Operand], Tensor], x: Tensor, limit: 
     return logical_or(compare(x, limit), ne(limit, limit))
 
 
+clip = clamp
+
+
 @op
 def clamp_between(x: Tensor, low: float, high: float) -> tuple[Array, Backward]:
     """`clamp` with numbers."""
@@ -368,7 +372,7 @@ METHODS: dict[str, Callable[..., Any]] = {
     "maximum": maximum,
     "minimum": minimum,
     "clamp": clamp,
-    "clip": clamp,
+    "clip": clip,
     "equal": equal,
     "isclose": isclose,
     "allclose": allclose,

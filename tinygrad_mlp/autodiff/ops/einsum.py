@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from string import ascii_letters
+from typing import cast
 
 from tinygrad_mlp.autodiff.ops.checks import check_floats
 from tinygrad_mlp.autodiff.tensor import Tensor
@@ -23,7 +25,7 @@ __all__ = ["einsum"]
 Labels = tuple[str, ...]
 
 
-def einsum(equation: str, *operands: Tensor) -> Tensor:
+def einsum(equation: str, *operands: Tensor | Sequence[Tensor]) -> Tensor:
     """Sum of products of the operands' elements, by labels for their dimensions.
 
     Parameters
@@ -33,7 +35,7 @@ def einsum(equation: str, *operands: Tensor) -> Tensor:
         transpose, "...ij,...jk->...ik" a product of stacks of matrices. Without "->" the output has, in alphabetical
         order, the labels that stand once. Dimensions under "..." broadcast.
     operands:
-        Floating-point, of one dtype; at least one.
+        Floating-point, of one dtype; at least one. Or one list of them.
 
     Raises
     ------
@@ -48,10 +50,13 @@ def einsum(equation: str, *operands: Tensor) -> Tensor:
     >>> tg.einsum("ii", x), tg.einsum("ij,kj->ik", x, x)[1, 1]
     (tensor(3.), tensor(13.))
     """
-    check_floats("einsum", **{f"operand {position}": operand for position, operand in enumerate(operands)})
-    inputs, output = _parsed(equation, operands)
-    _check_sizes(equation, inputs, operands)
-    terms = [_without_repeats(operand, labels) for operand, labels in zip(operands, inputs, strict=True)]
+    tensors = cast("tuple[Tensor, ...]", operands)
+    if len(operands) == 1 and isinstance(operands[0], Sequence):
+        tensors = tuple(operands[0])
+    check_floats("einsum", **{f"operand {position}": operand for position, operand in enumerate(tensors)})
+    inputs, output = _parsed(equation, tensors)
+    _check_sizes(equation, inputs, tensors)
+    terms = [_without_repeats(operand, labels) for operand, labels in zip(tensors, inputs, strict=True)]
     terms = _broadcast_dropped(terms)
     result, labels = terms[0]
     for position, (operand, operand_labels) in enumerate(terms[1:], start=1):

@@ -22,7 +22,7 @@ from tinygrad_mlp.kernels import elementwise
 from tinygrad_mlp.kernels import norm as kernels
 from tinygrad_mlp.kernels.launch import Array, Kernel, apply_ufunc, launch
 
-__all__ = ["batch_norm", "batch_norm_inference", "batch_norm_training", "layer_norm", "normalize"]
+__all__ = ["batch_norm", "batch_norm_inference", "batch_norm_training", "cosine_similarity", "layer_norm", "normalize"]
 
 
 def batch_norm(
@@ -322,3 +322,16 @@ def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -
     """
     check_floats("normalize", input=input)
     return input / input.norm(p, dim, keepdim=True).clamp(min=eps)
+
+
+def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
+    """Cosine of the angle between x1 and x2, which broadcast, along `dim`; norms below eps count as eps.
+
+    Raises `ShapeError` for shapes that do not broadcast or a dim out of range, `DtypeError` for integers.
+
+    >>> F.cosine_similarity(tg.tensor([[3.0, 4.0]]), tg.tensor([[4.0, 3.0]]))
+    tensor([0.9600])
+    """
+    check_floats("cosine_similarity", x1=x1, x2=x2)
+    lengths = x1.norm(2, dim, keepdim=True).clamp(min=eps) * x2.norm(2, dim, keepdim=True).clamp(min=eps)
+    return (x1 * x2 / lengths).sum(dim)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_mlp.autodiff.op import numpy_names
 from tinygrad_mlp.autodiff.ops.dims import one_dim
 from tinygrad_mlp.autodiff.ops.gather import gather
 from tinygrad_mlp.autodiff.ops.index import slice_view
@@ -20,6 +21,7 @@ from tinygrad_mlp.kernels.launch import Array, launch
 __all__ = ["METHODS", "argsort", "bincount", "nonzero", "one_hot", "sort", "topk", "unique"]
 
 
+@numpy_names
 def argsort(x: Tensor, dim: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
     """The indices (int64) that sort x along a dimension; equal elements keep their order, NaN counts as the greatest.
 
@@ -34,6 +36,7 @@ def argsort(x: Tensor, dim: int = -1, descending: bool = False, stable: bool = T
     return wrap(out)
 
 
+@numpy_names
 def sort(x: Tensor, dim: int = -1, descending: bool = False, stable: bool = True) -> ValuesIndices:
     """x in order along a dimension, and the indices (int64) of where each element stood; see `argsort`.
 
@@ -43,6 +46,7 @@ def sort(x: Tensor, dim: int = -1, descending: bool = False, stable: bool = True
     return ValuesIndices(gather(x, dim, indices), indices)
 
 
+@numpy_names
 def topk(x: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> ValuesIndices:
     """The k largest (or smallest) elements along a dimension, in order, and their indices; of equal ones the first.
 

@@ -1,7 +1,7 @@
 """Reductions: many elements to one, over some dimensions or all.
 
 `dim` is an integer, a sequence of them, or None for all; a reduced dimension disappears, or stays with size 1 under
-`keepdim`. Sums of integers and bools are int64.
+`keepdim` (NumPy's names `axis` and `keepdims` will do). Sums of integers and bools are int64.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_mlp.autodiff.methods import Dim
-from tinygrad_mlp.autodiff.op import op
+from tinygrad_mlp.autodiff.op import numpy_names, op
 from tinygrad_mlp.autodiff.ops.checks import reshaped
 from tinygrad_mlp.autodiff.ops.compare import maximum, minimum
 from tinygrad_mlp.autodiff.ops.dims import one_dim, several_dims
@@ -151,6 +151,7 @@ def _to_extremes(grad: Tensor, x: Tensor, out: Tensor, dims: tuple[int, ...]) ->
     return grad.reshape(kept) / winners.sum(dims, keepdim=True) * winners
 
 
+@numpy_names
 def argmax(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """Index (int64) of the first greatest element along `dim`, or in the flattened tensor; NaN counts as greatest.
 
@@ -159,6 +160,7 @@ def argmax(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     return _index_of("argmax", argmax_of, x, dim, keepdim)
 
 
+@numpy_names
 def argmin(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """Index (int64) of the first least element along `dim`, or in the flattened tensor; NaN counts as least.
 
@@ -179,6 +181,7 @@ def _index_of(name: str, kernel: Kernel, x: Tensor, dim: int | None, keepdim: bo
     return wrap(out.reshape(_kept(shape, dims)) if keepdim else out)
 
 
+@numpy_names
 def max(x: Tensor, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
     """Maximum of all elements, as `amax`; with a dim, the maxima along it and their indices; or `maximum(x, other)`.
 
@@ -191,6 +194,7 @@ def max(x: Tensor, dim: int | Tensor | None = None, keepdim: bool = False) -> An
     return amax(x, None, keepdim) if dim is None else _extremes_along("max", argmax, x, dim, keepdim)
 
 
+@numpy_names
 def min(x: Tensor, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
     """Minimum of all elements, as `amin`; with a dim, the minima along it and their indices; or `minimum(x, other)`.
 
@@ -211,12 +215,14 @@ def _extremes_along(name: str, index_of: Callable[..., Tensor], x: Tensor, dim: 
     return ValuesIndices(values.reshape(wanted), indices.reshape(wanted))
 
 
+@numpy_names
 def any(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """Whether an element over the named dimensions is nonzero (NaN is); False of none."""
     dims = several_dims("any", dim, array_of("any", x).shape)
     return wrap(_reduced(np.logical_or, x, dims, keepdim, np.bool_))
 
 
+@numpy_names
 def all(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """Whether all elements over the named dimensions are nonzero (NaN is); True of none."""
     dims = several_dims("all", dim, array_of("all", x).shape)
@@ -237,6 +243,7 @@ def cumsum(x: Tensor, dim: int) -> tuple[Array, Backward]:
     return out, backward
 
 
+@numpy_names
 def var(
     x: Tensor, dim: Dim = None, correction: int = 1, keepdim: bool = False, *, unbiased: bool | None = None
 ) -> Tensor:
@@ -257,6 +264,7 @@ def _variance(name: str, x: Tensor, dim: Dim, correction: int, keepdim: bool) ->
     return sum(distance * distance, dims, keepdim) / float(freedom if freedom > 0 else 0)
 
 
+@numpy_names
 def std(
     x: Tensor, dim: Dim = None, correction: int = 1, keepdim: bool = False, *, unbiased: bool | None = None
 ) -> Tensor:
@@ -267,6 +275,7 @@ def std(
     return _root(_variance("std", x, dim, correction if unbiased is None else int(unbiased), keepdim))
 
 
+@numpy_names
 def norm(x: Tensor, p: float | str = 2.0, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """Vector norm over the named dimensions (all for None): (sum of |x|**p)**(1/p), with gradient 0 where x is 0.
 

@@ -17,7 +17,7 @@ import numpy as np
 from tinygrad_mlp.autodiff.device import DeviceLike, check_device, names_device
 from tinygrad_mlp.autodiff.dtypes import DtypeLike, as_dtype
 from tinygrad_mlp.autodiff.methods import Dim
-from tinygrad_mlp.autodiff.op import op
+from tinygrad_mlp.autodiff.op import numpy_names, op
 from tinygrad_mlp.autodiff.ops.broadcast import unbroadcast
 from tinygrad_mlp.autodiff.ops.dims import one_dim, several_dims
 from tinygrad_mlp.autodiff.tensor import Backward, Tensor, wrap
@@ -119,12 +119,14 @@ def flatten(x: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     return reshape(x, (*x.shape[:start], joined, *x.shape[end + 1 :]))
 
 
+@numpy_names
 def squeeze(x: Tensor, dim: Dim = None) -> Tensor:
     """Without the dimensions of size 1, or without those of the named ones that have size 1."""
     dims = several_dims("squeeze", dim, x.shape)
     return reshape(x, [size for position, size in enumerate(x.shape) if size != 1 or position not in dims])
 
 
+@numpy_names
 def unsqueeze(x: Tensor, dim: int) -> Tensor:
     """With a new dimension of size 1 at position `dim`, -(ndim + 1) to ndim."""
     position = one_dim("unsqueeze", dim, (*x.shape, 1))
