@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,14 @@ class PressAfter(train.Callback):
                 signal.raise_signal(signal.SIGINT)
 
 
+@pytest.fixture(autouse=True)
+def heard() -> Iterator[None]:
+    """Ctrl-C as Python treats it by default, also where the tests run as a job in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def uninterrupted() -> Any:
     trainer = small.everything()
@@ -39,7 +48,7 @@ def uninterrupted() -> Any:
 
 
 SLOW = """
-import sys, time
+import signal, sys, time
 from tests.train import small
 from tinygrad_mlp import train
 
@@ -48,6 +57,7 @@ class Slow(train.Callback):
         print("step", small.steps_done(trainer), flush=True)
         time.sleep(0.3 if small.steps_done(trainer) > 6 else 0)
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background inherits that it is ignored
 train.RunFolder.draw = lambda *arguments: None
 small.everything(out=sys.argv[1], callbacks=[Slow()], resume_command="again --resume").fit(*small.parts())
 print("unreachable")
