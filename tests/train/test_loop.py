@@ -276,6 +276,12 @@ def test_what_is_no_data_set(made: Any, message: str):
         small.plain().fit(training, made(validation))
 
 
+@pytest.mark.parametrize("seed", [None, -1, 0.5])
+def test_the_seed_is_a_whole_number(seed: Any):
+    with pytest.raises(ArgumentError, match=f"Trainer: seed is {seed}, expected a whole number from 0"):
+        small.plain(seed=seed)
+
+
 def test_drop_last_must_leave_a_batch():
     with pytest.raises(DataError, match="drop_last leaves no batch: the data set has 70 samples, a batch 71"):
         small.plain(batch_size=71, drop_last=True).fit(small.parts()[0])

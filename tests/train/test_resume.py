@@ -501,6 +501,48 @@ def test_other_data(run: Path):
         small.plain(out=run, resume=True).fit(training, validation)
 
 
+def test_other_pictures_with_the_same_labels(run: Path):
+    def make(**options: Any) -> tg.Trainer:
+        net = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
+        return tg.Trainer(net, optim.SGD(net.parameters(), lr=0.1), **small.defaults({"out": run, **options}))
+
+    def pictures() -> np.ndarray:
+        return np.random.default_rng(0).integers(0, 256, (70, 4, 3), dtype=np.uint8)
+
+    def dataset(images: np.ndarray) -> data.ImageDataset:
+        return data.ImageDataset(images, np.arange(70) % 2, classes="ab", standardization="none")
+
+    crash(make(checkpoint_every=1), 3, (dataset(pictures()),))
+    others = pictures()
+    others[17, 0, 0] ^= 1
+    with pytest.raises(CheckpointError, match=r"train\.images_sha256: was"):
+        make(resume=True).fit(dataset(others))
+    make(resume=True).fit(dataset(pictures()))
+
+
+def test_fewer_epochs_than_were_made(run: Path):
+    small.plain(out=run).fit(*small.parts())
+    trainer = small.plain(out=run, epochs=2, resume=True)
+    assert len(trainer.fit(*small.parts()).rows) == 3  # it cannot go back
+
+
+def test_fewer_epochs_than_were_made_with_a_schedule_that_ends(run: Path):
+    small.everything(out=run).fit(*small.parts())
+    with pytest.raises(CheckpointError, match=r"run/checkpoint\.safetensors: OneCycleLR: step 15 of a schedule of 10"):
+        small.everything(out=run, epochs=2, resume=True).fit(*small.parts())
+
+
+def test_a_long_description_is_shown_where_it_differs(run: Path):
+    def make(last: int, **options: Any) -> tg.Trainer:
+        tg.manual_seed(0)
+        net = nn.Sequential(nn.Linear(small.FEATURES, 6), *[nn.Linear(6, 6) for _ in range(9)], nn.Linear(6, last))
+        return tg.Trainer(net, optim.SGD(net.parameters(), lr=0.1), **small.defaults({"out": run, **options}))
+
+    crash(make(3, checkpoint_every=1), 2)
+    with pytest.raises(CheckpointError, match=r"net: was '?….*Linear\(6, 3\).*, is '?….*Linear\(6, 4\)"):
+        make(4, resume=True).fit(*small.parts())
+
+
 def test_a_net_with_other_random_generators(run: Path):
     def make(generator: tg.Generator | None, **options: Any) -> tg.Trainer:
         tg.manual_seed(0)

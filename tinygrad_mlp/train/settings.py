@@ -48,6 +48,8 @@ def describe_dataset(dataset: Dataset) -> dict[str, Any]:
     """Name, role and size of a data set, and hashes of what is in it where that is cheap to say."""
     if isinstance(dataset, ImageDataset):
         facts = {name: value for name, value in dataset.describe().items() if name != "source"}  # may move
+        if not dataset.sha256:  # data made in memory, not read from files whose hashes are known
+            facts["images_sha256"] = _sha256(dataset.images)
         return {**facts, "labels_sha256": _sha256(dataset.labels)}
     description: dict[str, Any] = {
         "name": getattr(dataset, "name", type(dataset).__name__),

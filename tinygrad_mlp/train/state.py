@@ -11,7 +11,7 @@ import numpy as np
 from tinygrad_mlp.autodiff.mode import no_grad
 from tinygrad_mlp.autodiff.random_state import default_generator
 from tinygrad_mlp.autodiff.tensor import Tensor
-from tinygrad_mlp.errors import CheckpointError
+from tinygrad_mlp.errors import ArgumentError, CheckpointError
 from tinygrad_mlp.kernels.launch import Array
 from tinygrad_mlp.kernels.random import Generator
 from tinygrad_mlp.nn.module import Module
@@ -107,7 +107,7 @@ def resume(trainer: Trainer, arrays: Mapping[str, Array], info: Mapping[str, Any
         )
     try:
         restore(trainer, arrays, info)
-    except CheckpointError as error:
+    except (CheckpointError, ArgumentError) as error:
         raise CheckpointError(f"{where}: {error}") from error
 
 

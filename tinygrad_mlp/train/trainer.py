@@ -13,6 +13,7 @@ from typing import Any, Literal
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.data.dataset import Dataset
 from tinygrad_mlp.data.loader import DataLoader
+from tinygrad_mlp.data.permutation import check_seed
 from tinygrad_mlp.errors import ArgumentError, DataError, NonFiniteError
 from tinygrad_mlp.kernels.launch import Array
 from tinygrad_mlp.nn import functional as F
@@ -129,7 +130,7 @@ class Trainer:
         self.epochs = check_count("Trainer", "epochs", epochs)
         self.batch_size = check_count("Trainer", "batch_size", batch_size)
         self.drop_last = drop_last
-        self.seed = seed
+        self.seed = check_seed(seed, "Trainer")
         self.folder = None if out is None else RunFolder(out)
         self.resume = resume
         self.checkpoint_every = _count_or_none("checkpoint_every", checkpoint_every)
