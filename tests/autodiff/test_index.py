@@ -307,8 +307,45 @@ def test_operators_in_place_on_a_part():
     with no_grad():
         leaf[0] += 1.0
     assert leaf.tolist() == [1.0, 0.0]
-    with pytest.raises(GradientError, match=r"tg\.stack"):
-        x[0] += Tensor(np.ones(2), requires_grad=True)
+
+
+def test_parts_of_a_tensor_are_made_of_its_other_parts():
+    weight = Tensor(np.array([2.0, 3.0]), requires_grad=True)
+    x = Tensor(np.ones((4, 2)))
+    for t in range(1, 4):
+        x[t] = x[t - 1] * weight  # weight ** t
+    x[0] += weight
+    x[[1, 3], 0] *= weight[0]
+    x[1:, 1] -= weight[1] * weight[1]
+    w = weight.array
+    expected = np.array([1 + w, w, w**2, w**3])
+    expected[[1, 3], 0] *= w[0]
+    expected[1:, 1] -= w[1] ** 2
+    np.testing.assert_allclose(x.array, expected)
+    (x.sum() + (x * x).sum()).backward()
+    slopes = np.array([[1, 1], [2 * w[0], 1 - 2 * w[1]], [2 * w[0], 0], [4 * w[0] ** 3, 3 * w[1] ** 2 - 2 * w[1]]])
+    assert weight.grad is not None
+    np.testing.assert_allclose(weight.grad.array, (slopes * (1 + 2 * expected)).sum(axis=0))
+
+
+def test_a_part_that_someone_else_sees_is_not_left_behind():
+    weight = Tensor(np.array(2.0), requires_grad=True)
+    for change in (lambda part: part * weight, lambda part: -part * weight, lambda part: weight - part):
+        x = Tensor(np.ones(3))
+        part = x[0]
+        with pytest.raises(GradientError, match="shares its memory"):
+            x[0] = change(part)
+        del part
+        x[0] = change(x[0])
+        part = x[0]
+        with pytest.raises(GradientError, match="shares its memory"):
+            x[1] = change(part)
+    x = Tensor(np.ones(3)) * weight
+    copied = x[[0, 1]]
+    x[[0, 1]] = copied * weight
+    (x.sum() + copied.sum()).backward()
+    assert weight.grad is not None
+    assert weight.grad.item() == 2 * (2 * 2.0) + 1 + 2
 
 
 def test_overlapping_parts_are_copied_as_if_at_once():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from operator import index as as_integer
+from types import CellType
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -216,13 +217,14 @@ def setitem(x: Tensor, index: Index, value: Operand) -> None:
     """x[index] = value; the value broadcasts and is converted to the dtype of x.
 
     Where no gradient is involved (or under `no_grad`) this writes into the memory of x. Where one is, x becomes the
-    result of a recorded op in memory of its own, and a `backward()` through what was computed from x before raises.
+    result of a recorded op in memory of its own, and a `backward()` through what was computed from x before raises;
+    but the value may be made of parts of x, as in `x[t] = x[t - 1] * w` and `x[0] += v`.
 
     Raises
     ------
     GradientError
         x is a leaf that requires grad; or a gradient is involved and x shares its memory with another tensor, which
-        would not see the change: `x[0][1] = v` must be `x[0, 1] = v`, and `x[t] = x[t - 1] * w` a `tg.stack` of parts.
+        would not see the change: `x[0][1] = v` must be `x[0, 1] = v`.
     IndexRangeError, ShapeError, DtypeError
         As for reading; or the value does not broadcast to what is selected.
     """
@@ -254,7 +256,8 @@ def _rebind(x: Tensor, region: _Region, value: Tensor) -> None:
     """Make x the result of `index_put`; a new Tensor takes the place of the old x in the graph."""
     if x.node is None:
         check_writable("setitem", x)
-    if _is_shared(x):
+    parts = _parts_within(value, x)
+    if _is_shared(x, beside=sum(part.counter is x.counter for part in parts)):
         raise GradientError(
             "setitem: a gradient is involved, and this tensor shares its memory with another one (a view of it, or its "
             "base), which would not see the change; write x[0, 1] = v, not x[0][1] = v, assign to a .clone(), or put "
@@ -262,6 +265,9 @@ def _rebind(x: Tensor, region: _Region, value: Tensor) -> None:
         )
     before = wrap(x.array)
     before.node, before.requires_grad, before.counter, before.hooks = x.node, x.requires_grad, x.counter, x.hooks
+    for part in parts:
+        if part.node is not None:
+            part.node.inputs = tuple([before if tensor is x else tensor for tensor in part.node.inputs])
     after = index_put(before, to(value, x.dtype), region.view, *region.arrays)
     x.array, x.node, x.requires_grad, x.hooks = after.array, after.node, True, None
     # What was computed from x before recorded a smaller version, and raises in backward.
@@ -270,9 +276,46 @@ def _rebind(x: Tensor, region: _Region, value: Tensor) -> None:
     x.node.out_version = x.counter[0]
 
 
-def _is_shared(x: Tensor) -> bool:
-    """Whether another living Tensor looks into the memory of x: all of them hold the same version counter."""
-    return sys.getrefcount(x.counter) > 2  # one reference is that of x, one that of this call
+def _is_shared(x: Tensor, beside: int) -> bool:
+    """Whether more living Tensors than so many look into the memory of x: all of them hold the same version counter."""
+    return sys.getrefcount(x.counter) > 2 + beside  # one reference is that of x, one that of this call
+
+
+def _parts_within(value: Tensor, x: Tensor) -> list[Tensor]:
+    """The parts of x that the value was just computed from, `x[0]` in `x[0] = x[0] + v`, and nobody else can see.
+
+    They keep the old memory, in which nothing changes, and so can be taken from the old x as well.
+    """
+    parts: list[Tensor] = []
+    users = [value]
+    for user in users:
+        node = user.node
+        if node is None or node.backward is None:
+            continue
+        cells = cast("tuple[CellType, ...]", getattr(node.backward, "__closure__", None) or ())
+        for tensor in {id(tensor): tensor for tensor in node.inputs if tensor is not None and tensor is not x}.values():
+            if tensor.counter is x.counter:
+                held = sum(other is tensor for other in node.inputs) + sum(c.cell_contents is tensor for c in cells)
+                if _references([tensor]) > held + 2:  # beside those of the node, this loop's name and the dict
+                    continue
+            elif not _copied_from(tensor, x):
+                continue
+            parts.append(tensor)
+            users.append(tensor)
+    return parts
+
+
+def _references(carrier: list[Tensor]) -> int:
+    """How many references there are to the one tensor of a list, beside the list."""
+    return sys.getrefcount(carrier[0]) - 2  # one is the list's, one that of this call
+
+
+def _copied_from(tensor: Tensor, x: Tensor) -> bool:
+    """Whether integer arrays copied the tensor out of x or a view of it."""
+    if tensor.node is None or tensor.node.name != "index_at":
+        return False
+    source = next(iter(tensor.node.inputs), None)
+    return source is not None and source.counter is x.counter
 
 
 @op
