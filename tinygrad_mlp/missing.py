@@ -31,7 +31,10 @@ _INSTEAD = {
     "hstack": "write tg.cat(tensors, dim=1), or dim=0 for vectors",
     "multiply": "write tg.mul",
     "negative": "write tg.neg",
-    "numel": "write x.numel()",
+    **{name: f"write x.{name}()" for name in ("detach", "numel", "tolist")},
+    "linalg": "write tg.norm for a norm; for all else, NumPy's linalg on x.numpy(), which carries no gradient",
+    "median": "write x.sort().values[(x.numel() - 1) // 2]",
+    "trace": "write tg.diag(x).sum()",
     "set_default_dtype": "give dtype= where tensors are made, and convert a net by net.double()",
     "set_printoptions": "print x.numpy() under np.printoptions",
     "subtract": "write tg.sub",
@@ -44,4 +47,4 @@ def explain(name: str, known: Iterable[str]) -> str:
     """The message for `tg.<name>`, which does not exist: what to write, or names that look like it."""
     if name in _INSTEAD:
         return f"tinygrad_mlp has no {name!r}: {_INSTEAD[name]}"
-    return f"tinygrad_mlp has no {name!r}{did_you_mean(name, known)}"
+    return f"tinygrad_mlp has no {name!r}{did_you_mean(name, known, cutoff=0.75)}"

@@ -210,3 +210,11 @@ def test_bad_samples_are_named():
         collate([(np.zeros(2), 1), (np.array([0, np.nan]), 1)], [5, 7])
     with pytest.raises(DataError, match=r"sample 0 holds inf at index \[0\]"):
         collate([float("inf")])
+
+
+def test_tensors_of_a_data_set_share_its_memory():
+    x = np.zeros((3, 2))
+    first, second = TensorDataset(x, np.arange(3)).tensors
+    x[0] = 1.0
+    assert first.tolist() == [[1.0, 1.0], [0.0, 0.0], [0.0, 0.0]]
+    assert second.tolist() == [0, 1, 2]

@@ -163,6 +163,11 @@ class TensorDataset(BatchDataset):
             raise ShapeError(f"TensorDataset: tensor {position} is 0-d, expected (N, ...)")
         return as_tensors(array)[0].array  # raises for a dtype that no Tensor can have
 
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """The tensors that it was made of, on the same memory."""
+        return as_tensors(*self.arrays)
+
     def __len__(self) -> int:
         return len(self.arrays[0])
 

@@ -8,9 +8,9 @@ from difflib import get_close_matches
 __all__ = ["did_you_mean", "near_miss"]
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """`, did you mean 'weight'?` with up to three candidates, or nothing if no known name is close."""
-    matches = get_close_matches(name, list(known), n=3, cutoff=0.6)
+def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """`, did you mean 'weight'?` with up to three candidates, or nothing if no known name is as close as `cutoff`."""
+    matches = get_close_matches(name, list(known), n=3, cutoff=cutoff)
     return f", did you mean {' or '.join(repr(match) for match in matches)}?" if matches else ""
 
 
