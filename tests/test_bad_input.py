@@ -50,7 +50,7 @@ TAKE_ANY_SHAPE = {
     *("ELU", "GELU", "Hardtanh", "LeakyReLU", "LogSigmoid", "ReLU", "SiLU", "Sigmoid", "Softplus", "Tanh"),
     *("Dropout", "Embedding", "Identity"),
 }
-NOT_LAYERS = {"Module", "ModuleDict", "ModuleList", "Parameter", "Sequential"}
+NOT_LAYERS = {"Module", "ModuleDict", "ModuleList", "Parameter", "ParameterList", "Sequential"}
 
 
 @pytest.mark.parametrize("layer", WRONG_SHAPES)
