@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.autodiff.numeric import check_gradients, rng
+from tinygrad_mlp.autodiff.engine import grad
 from tinygrad_mlp.autodiff.mode import anomaly_mode
 from tinygrad_mlp.autodiff.ops.class_loss import cross_entropy, mean_over_labels, nll_loss
 from tinygrad_mlp.autodiff.ops.loss import (
@@ -444,3 +445,14 @@ def test_changing_labels_or_weights_before_backward(loss, changed):
     (labels if changed == "labels" else weight).add_(1)
     with pytest.raises(GradientError, match="changed in place"):
         value.backward()
+
+
+@pytest.mark.parametrize(
+    ("loss", "curvature"),
+    [(lambda x, t: smooth_l1_loss(x, t, "sum", beta=0.5), 2.0), (lambda x, t: huber_loss(x, t, "sum", delta=0.5), 1.0)],
+)
+def test_curvature_where_prediction_and_target_agree(loss, curvature):
+    x = Tensor(np.array([0.0, 0.2, 3.0]), requires_grad=True)
+    (slope,) = grad(loss(x, Tensor(np.zeros(3))), x, create_graph=True)
+    (second,) = grad(slope.sum(), x)
+    np.testing.assert_allclose(second.array, [curvature, curvature, 0.0])

@@ -109,10 +109,11 @@ def smooth_l1_loss(input: Tensor, target: Tensor, reduction: str = "mean", beta:
     if beta < 0:
         raise ArgumentError(f"smooth_l1_loss: beta must not be negative, got {beta}")
     _check_pair("smooth_l1_loss", input, target, reduction)
-    distance = (input - target).abs()
+    difference = input - target
+    distance = difference.abs()
     if beta == 0:
         return reduce_losses("smooth_l1_loss", distance, reduction)
-    near = distance.square() * (0.5 / beta)
+    near = difference.square() * (0.5 / beta)  # not of the distance, whose kink at 0 would hide the curvature there
     return reduce_losses("smooth_l1_loss", near.where(distance < beta, distance - 0.5 * beta), reduction)
 
 
@@ -124,9 +125,10 @@ def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: fl
     if not delta > 0:
         raise ArgumentError(f"huber_loss: delta must be positive, got {delta}")
     _check_pair("huber_loss", input, target, reduction)
-    distance = (input - target).abs()
+    difference = input - target
+    distance = difference.abs()
     far = (distance - 0.5 * delta) * delta
-    return reduce_losses("huber_loss", (distance.square() * 0.5).where(distance < delta, far), reduction)
+    return reduce_losses("huber_loss", (difference.square() * 0.5).where(distance < delta, far), reduction)
 
 
 def kl_div(input: Tensor, target: Tensor, reduction: str = "mean", log_target: bool = False) -> Tensor:
