@@ -4,6 +4,7 @@ import errno
 import os
 import resource
 import stat
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -88,19 +89,24 @@ def test_weights_alone_are_no_checkpoint(tmp_path):
         load_checkpoint(tmp_path / "model.safetensors")
 
 
-@pytest.fixture
+@contextmanager
 def small_disk():
-    """Files may not grow beyond 1000 bytes."""
+    """Files may not grow beyond 1000 bytes. Not a fixture: those outlast the test, and pytest writes a log as well."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_when_the_disk_is_full_the_old_checkpoint_survives(tmp_path, small_disk):
+def test_when_the_disk_is_full_the_old_checkpoint_survives(tmp_path):
     path = tmp_path / "checkpoint.safetensors"
     save_checkpoint(path, {"small": np.arange(3)}, {})
-    with pytest.raises(CheckpointError, match=r"could not be saved .*; the one from before is still there, unharmed"):
+    with (
+        small_disk(),
+        pytest.raises(CheckpointError, match=r"could not be saved .*; the one from before is still there, unharmed"),
+    ):
         save_checkpoint(path, {"large": np.arange(1000)}, {})
     np.testing.assert_array_equal(load_checkpoint(path)[0]["small"], np.arange(3))
     assert list(tmp_path.iterdir()) == [path]
