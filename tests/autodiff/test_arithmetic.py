@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tinygrad_mlp.autodiff.tensor import Tensor
-from tinygrad_mlp.errors import ArgumentError
+from tinygrad_mlp.errors import ArgumentError, DtypeError
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
@@ -27,3 +27,12 @@ def test_division_by_zero_raises_for_integers_alone():
             divide(integers)
     np.testing.assert_array_equal((floats // 0).array, [np.inf, np.nan])
     np.testing.assert_array_equal((floats % 0).array, [np.nan, np.nan])
+
+
+def test_bools_are_no_numbers():
+    flags = Tensor(np.array([True, False]))
+    with pytest.raises(DtypeError, match=r"negative: got bool: .* use the `~` operator"):
+        -flags
+    with pytest.raises(DtypeError, match=r"subtract: got bool, bool: .* use the bitwise_xor"):
+        flags - flags
+    assert (flags + 1).tolist() == [2, 1]

@@ -361,6 +361,9 @@ def test_overlapping_parts_are_copied_as_if_at_once():
         (lambda x: x.__setitem__(0, np.zeros((2, 3))), ShapeError, r"does not broadcast into \(3,\)"),
         (lambda x: x.__setitem__([0, 1], np.zeros((3, 3))), ShapeError, r"does not broadcast into \(2, 3\)"),
         (lambda x: x.expand(4, 2, 3).__setitem__(0, 1.0), ArgumentError, "read-only"),
+        (lambda x: x.to("uint8").__setitem__(0, -1), DtypeError, "setitem: -1 does not fit into a tensor of uint8"),
+        (lambda x: x.__setitem__(0, "a"), DtypeError, "setitem: 'a' does not fit into a tensor of float64"),
+        (lambda x: x.__setitem__(0, [[1.0], [1.0, 2.0]]), DtypeError, "does not fit into a tensor of float64"),
     ],
 )
 def test_bad_assignments(call, error, text):

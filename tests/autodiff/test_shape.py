@@ -230,6 +230,15 @@ def test_joining_converts_integers_and_keeps_gradients():
     assert cat([labels, Tensor(np.array([True]))]).tolist() == [3, 4, 1]
 
 
+@pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.int64, np.float32])
+def test_triangles_of_any_dtype(dtype):
+    mask = Tensor(np.ones((3, 3), dtype))
+    for function, reference in ((tril, np.tril), (triu, np.triu)):
+        found = function(mask)
+        assert found.dtype == dtype
+        np.testing.assert_array_equal(found.array, reference(mask.array))
+
+
 def test_a_diagonal_beyond_the_matrix_is_empty_and_a_grid_may_come_as_a_list():
     assert diag(X, 3).shape == (0,)
     assert diag(X, -2).shape == (0,)

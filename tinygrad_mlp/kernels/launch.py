@@ -37,7 +37,7 @@ import numpy as np
 from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
-from tinygrad_mlp.errors import ArgumentError, IndexRangeError, NonFiniteError
+from tinygrad_mlp.errors import ArgumentError, DtypeError, IndexRangeError, NonFiniteError
 from tinygrad_mlp.kernels.cache import kernel_cache
 
 __all__ = [
@@ -278,9 +278,16 @@ def is_array(value: object) -> TypeGuard[Array]:
 
 
 def apply_ufunc(ufunc: np.ufunc, *inputs: Any) -> Array:
-    """Launch a NumPy ufunc into a new array, laid out as NumPy lays it out for these inputs (scalars stay weak)."""
-    with np.errstate(all="ignore"):  # IEEE results; anomaly mode and the update kernels look for NaN and infinity
-        return np.asarray(ufunc(*inputs))
+    """Launch a NumPy ufunc into a new array, laid out as NumPy lays it out for these inputs (scalars stay weak).
+
+    Raises `DtypeError` for dtypes that the ufunc does not take, as `np.negative` no bools.
+    """
+    try:
+        with np.errstate(all="ignore"):  # IEEE results; anomaly mode and the update kernels look for NaN and infinity
+            return np.asarray(ufunc(*inputs))
+    except TypeError as error:
+        kinds = ", ".join(str(getattr(value, "dtype", type(value).__name__)) for value in inputs)
+        raise DtypeError(f"{ufunc.__name__}: got {kinds}: {error}") from None
 
 
 def launch(kernel: Kernel | np.ufunc, *args: Any, work: int = 0) -> None:

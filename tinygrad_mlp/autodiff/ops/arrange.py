@@ -229,7 +229,7 @@ def keep(x: Tensor, mask: Array) -> tuple[Array, Backward]:
         return keep(grad, mask)
 
     array = np.empty_like(x.array)
-    launch(choose, mask, x.array, 0, array)
+    launch(choose, mask, x.array, np.zeros((), x.dtype), array)
     return array, backward
 
 

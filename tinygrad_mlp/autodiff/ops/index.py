@@ -229,7 +229,7 @@ def setitem(x: Tensor, index: Index, value: Operand) -> None:
         As for reading; or the value does not broadcast to what is selected.
     """
     region = _region("setitem", x.shape, index)
-    source = value if isinstance(value, Tensor) else wrap(np.asarray(value, None if is_array(value) else x.dtype))
+    source = value if isinstance(value, Tensor) else wrap(_as_array(value, x.dtype))
     selected = x.array[region.view].shape
     if region.arrays:
         selected = _selected_shape(selected, _arrays(region.arrays))
@@ -243,6 +243,16 @@ def setitem(x: Tensor, index: Index, value: Operand) -> None:
     check_writable("setitem", x)
     _put(source.array, x.array, region.view, _arrays(region.arrays))
     x.counter[0] += 1
+
+
+def _as_array(value: Any, dtype: np.dtype[Any]) -> Array:
+    """Numbers, also in nested lists, in this dtype; an ndarray as it is."""
+    if is_array(value):
+        return value
+    try:
+        return np.asarray(value, dtype)
+    except (OverflowError, TypeError, ValueError) as error:
+        raise DtypeError(f"setitem: {value!r} does not fit into a tensor of {dtype}: {error}") from None
 
 
 def _put(value: Array, out: Array, view: tuple[Any, ...], arrays: list[Array | None]) -> None:
