@@ -110,6 +110,27 @@ def test_the_step_is_finished_and_saved(run: Path, uninterrupted: Any, steps: in
     assert (small.weights(trainer.net), small.without_clock(history)) == uninterrupted
 
 
+def test_pressed_while_it_validates_it_stops_after_the_epoch(run: Path, capsys: pytest.CaptureFixture[str]):
+    class Press(train.Callback):
+        def on_epoch_end(self, trainer: tg.Trainer, row: Any) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(SystemExit):
+        small.plain(out=run, callbacks=[Press()]).fit(*small.parts())
+    info = train.load_checkpoint(run / "checkpoint.safetensors")[1]
+    assert (info["epoch"], info["batch"]) == (1, 0)
+    assert "interrupted" in capsys.readouterr().err
+
+
+def test_pressed_in_the_very_end_the_run_is_finished():
+    class Press(train.Callback):
+        def on_epoch_end(self, trainer: tg.Trainer, row: Any) -> None:
+            if row["epoch"] == 3:
+                signal.raise_signal(signal.SIGINT)
+
+    assert len(small.plain(callbacks=[Press()]).fit(*small.parts()).rows) == 3
+
+
 def test_in_a_notebook_the_net_is_kept_and_another_call_goes_on(
     uninterrupted: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):

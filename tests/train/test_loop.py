@@ -128,7 +128,7 @@ def test_modes_while_training_and_validating():
             seen.append(self.training)
             return x
 
-    net = nn.Sequential(Watch(), small.plain_net())
+    net = nn.Sequential(Watch(), small.plain_net()).eval()
     trainer = tg.Trainer(net, optim.SGD(net.parameters(), lr=0.1), epochs=2, batch_size=35, progress=False)
     trainer.fit(*small.parts())
     assert seen == [True, True, False] * 2
@@ -203,6 +203,15 @@ def test_callbacks_are_called_in_order():
     trainer.fit(*small.parts())
     moments = ["start", "step 0.1", "step 0.2", "epoch 1 1", "step 1.1", "step 1.2", "epoch 2 2", "end"]
     assert log == [f"{name}: {moment}" for moment in moments for name in "ab"]
+
+
+def test_after_the_end_another_call_calls_nothing():
+    log: list[str] = []
+    trainer = small.plain(epochs=1, batch_size=70)
+    history = trainer.fit(*small.parts())
+    trainer.callbacks.append(Log("a", log))
+    assert trainer.fit(*small.parts()) is history
+    assert log == []
 
 
 def test_callbacks_hear_of_the_end_when_training_fails():

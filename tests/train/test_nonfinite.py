@@ -103,6 +103,17 @@ def test_the_first_op_and_its_module_are_named():
     assert "first cause: op log in net.1.1: Log()" in message
 
 
+def test_looking_for_the_cause_leaves_no_trace():
+    tg.manual_seed(0)
+    trainer = trainer_of(nn.BatchNorm1d(small.FEATURES), nn.Dropout(0.2), Log(), nn.Linear(small.FEATURES, 3))
+    before, generator = small.weights(trainer.net), tg.default_generator.get_state()
+    with pytest.raises(NonFiniteError, match=r"first cause: op log in net\.2"):
+        trainer.fit(small.parts()[0])
+    assert small.weights(trainer.net) == before
+    assert np.array_equal(tg.default_generator.get_state(), generator)
+    assert all(parameter.grad is None for parameter in trainer.net.parameters())
+
+
 def test_dropout_masks_are_the_same_when_the_cause_is_looked_for():
     # Only where dropout puts a zero is the logarithm infinite; another mask would very likely have none.
     tg.manual_seed(1)
