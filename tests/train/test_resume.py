@@ -501,6 +501,13 @@ def test_other_data(run: Path):
         small.plain(out=run, resume=True).fit(training, validation)
 
 
+def test_another_part_of_the_same_data(run: Path):
+    whole, validation = small.parts()
+    crash(small.plain(out=run, checkpoint_every=1), 3, (data.Subset(whole, range(60)), validation))
+    with pytest.raises(CheckpointError, match=r"train\.indices_sha256: was"):
+        small.plain(out=run, resume=True).fit(data.Subset(whole, range(1, 61)), validation)
+
+
 def test_other_pictures_with_the_same_labels(run: Path):
     def make(**options: Any) -> tg.Trainer:
         net = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
