@@ -154,6 +154,25 @@ def test_gradients_that_overflow_only_in_sum():
     assert trainer.net[0].scale.item() == pytest.approx(1e-30)
 
 
+def test_gradients_that_overflow_because_they_are_not_emptied():
+    class NeverEmptied(tg.Trainer):
+        def training_step(self, x: tg.Tensor, y: tg.Tensor) -> tuple[tg.Tensor, tg.Tensor]:
+            output = self.net(x)
+            loss = self.loss(output, y)
+            loss.backward()
+            self.optimizer.step()
+            return loss, output
+
+    net = nn.Linear(1, 1, bias=False)
+    values = data.TensorDataset(np.full((3, 1), 2e38, np.float32), np.zeros((3, 1), np.float32))
+    trainer = NeverEmptied(
+        net, optim.SGD(net.parameters(), lr=0.0), lambda output, target: output.sum(), batch_size=1, progress=False
+    )
+    nn.init.constant_(net.weight, 1e-30)
+    with pytest.raises(NonFiniteError, match=r"step 2 of 3(?s:.*)no op of this batch by itself"):
+        trainer.fit(values)
+
+
 def test_a_rate_that_is_too_high():
     recorder = small.Recorder()
     tg.manual_seed(0)

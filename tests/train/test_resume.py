@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 import tinygrad_mlp as tg
+import tinygrad_mlp.nn.functional as F
 from tests.train import small
 from tinygrad_mlp import data, nn, optim, train
 from tinygrad_mlp.errors import CheckpointError
@@ -272,6 +274,15 @@ def test_with_a_frozen_layer(run: Path):
     check_resumes(make, run)
 
 
+def test_with_numbers_of_numpy(run: Path):
+    def make(**options: Any) -> tg.Trainer:
+        net = small.plain_net()
+        optimizer = optim.SGD(net.parameters(), lr=np.float64(0.1), momentum=np.float32(0.5))
+        return tg.Trainer(net, optimizer, **small.defaults({**options, "batch_size": np.int64(16)}))
+
+    check_resumes(make, run)
+
+
 def test_with_float64(run: Path):
     def make(**options: Any) -> tg.Trainer:
         net = small.plain_net().double()
@@ -484,6 +495,11 @@ def test_a_checkpoint_of_another_run(run: Path, first: Make, then: Make, message
         ({"clip_norm": 1.0}, "clip_norm: was None, is 1.0"),
         ({"patience": 3}, "patience: was None, is 3"),
         ({"loss": nn.CrossEntropyLoss(label_smoothing=0.1)}, "loss: was 'cross_entropy', is .*label_smoothing=0.1"),
+        ({"loss": nn.CrossEntropyLoss(tg.tensor([1.0, 2.0, 1.0]))}, r"is .*weight=\[1.0, 2.0, 1.0\]"),
+        (
+            {"loss": partial(F.cross_entropy, label_smoothing=0.1)},
+            r"is 'partial\(cross_entropy, label_smooth",
+        ),
     ],
     ids=repr,
 )

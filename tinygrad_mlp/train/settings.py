@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.data.dataset import Dataset, Subset, TensorDataset
 from tinygrad_mlp.data.image import ImageDataset
 from tinygrad_mlp.kernels.launch import Array
@@ -134,6 +135,8 @@ def _json(value: Any) -> Any:
         return [_json(part) for part in cast("list[Any]", value)]
     if isinstance(value, LRScheduler):
         return _plain(value)
+    if isinstance(value, Tensor):  # such as a loss's weights of the classes
+        return value.tolist()
     return getattr(value, "__qualname__", None)
 
 
