@@ -69,3 +69,12 @@ def test_an_unknown_argument_is_named_with_its_op():
         return x.array / 2, lambda grad, out: grad / 2
 
     assert halved(x, axis=0).tolist() == [0.5, 0.5]
+
+
+def test_a_rule_that_forgets_its_way_back_raises_also_where_its_array_could_be_unpacked():
+    @tg.op
+    def forgotten(x):
+        return x.array * 2
+
+    with pytest.raises(TypeError, match=r"op forgotten: a rule returns its result .* got ndarray"):
+        forgotten(tg.ones(2))

@@ -17,13 +17,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial, wraps
 from inspect import BoundArguments, Signature, signature
-from typing import Any, ParamSpec, TypeVar, overload
+from typing import Any, ParamSpec, TypeVar, cast, overload
 
 import numpy as np
 
 from tinygrad_mlp.autodiff.mode import anomaly, grad_enabled, module_stack
 from tinygrad_mlp.autodiff.tensor import Backward, Node, Tensor, wrap
-from tinygrad_mlp.errors import NonFiniteError
+from tinygrad_mlp.errors import DtypeError, NonFiniteError
 from tinygrad_mlp.kernels.launch import Array, is_array
 
 __all__ = ["OPS", "needs_grad", "numpy_names", "op"]
@@ -54,13 +54,15 @@ def op(rule: Callable[..., Any] | None = None, *, view: bool = False) -> Callabl
 def _make(rule: Callable[..., tuple[Array, Backward]], view: bool) -> Callable[..., Tensor]:
     name = rule.__name__
     parameters = signature(rule)
+    own = (rule.__module__ or "").startswith("tinygrad_mlp.")
+    run = rule if own else _with_checked_result(name, rule)
 
     @wraps(rule)
     def apply(*args: Any, **kwargs: Any) -> Tensor:
         if kwargs:  # a Tensor given by name is an input like any other
             bound = _bound(name, parameters, args, kwargs)
             args, kwargs = bound.args, bound.kwargs
-        array, backward = rule(*args, **kwargs)
+        array, backward = run(*args, **kwargs)
         # NumPy's sums and its arithmetic on 0-d arrays give scalars.
         out = wrap(array) if is_array(array) else Tensor(np.asarray(array))
         if view:
@@ -76,9 +78,25 @@ def _make(rule: Callable[..., tuple[Array, Backward]], view: bool) -> Callable[.
                     break
         return out
 
-    if rule.__module__.startswith("tinygrad_mlp."):
+    if own:
         OPS[name] = apply
     return apply
+
+
+def _with_checked_result(name: str, rule: Callable[..., Any]) -> Callable[..., tuple[Array, Backward]]:
+    """A user's rule that says so if it returns something else than a pair of numbers and a function."""
+
+    def run(*args: Any, **kwargs: Any) -> tuple[Array, Backward]:
+        result: Any = rule(*args, **kwargs)
+        pair = cast("tuple[Any, ...]", result if isinstance(result, tuple) else ())
+        if len(pair) != 2 or not callable(pair[1]):
+            raise DtypeError(
+                f"op {name}: a rule returns its result and the function that goes back, `return array, backward`; got "
+                f"{type(cast(object, result)).__name__}"
+            )
+        return cast("tuple[Array, Backward]", result)
+
+    return run
 
 
 _NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim"}
