@@ -870,3 +870,12 @@ def test_an_ndarray_as_the_given_gradient_is_an_error() -> None:
     x = tg.ones(2, requires_grad=True)
     with pytest.raises(DtypeError, match="ndarray"):
         (x * 2).backward(np.ones(2, np.float32))  # pyright: ignore
+
+
+def test_one_number_is_formatted_and_many_are_not():
+    assert f"{Tensor(np.array(1.234)):.2f}" == "1.23"
+    assert f"{Tensor(np.ones(2))}" == "tensor([1., 1.], dtype=float64)"
+    with pytest.raises(ShapeError, match=r"format: '.2f' is for one number, this tensor has shape \(2,\)"):
+        f"{Tensor(np.ones(2)):.2f}"
+    with pytest.raises(DtypeError, match=r"iter: a 0-d tensor has no elements.*\.item\(\)"):
+        list(Tensor(np.array(1.0)))

@@ -456,3 +456,13 @@ def test_curvature_where_prediction_and_target_agree(loss, curvature):
     (slope,) = grad(loss(x, Tensor(np.zeros(3))), x, create_graph=True)
     (second,) = grad(slope.sum(), x)
     np.testing.assert_allclose(second.array, [curvature, curvature, 0.0])
+
+
+def test_one_hot_rows_and_exchanged_arguments_are_recognised():
+    logits, labels = Tensor(np.zeros((4, 3))), Tensor(np.zeros(4, int))
+    with pytest.raises(ShapeError, match=r"labels have shape \(4, 3\).*of one-hot rows take the labels, target.argmax"):
+        cross_entropy(logits, Tensor(np.zeros((4, 3), int)))
+    with pytest.raises(
+        DtypeError, match=r"the logits come first, the labels second: cross_entropy\(net\(x\), labels\)"
+    ):
+        cross_entropy(labels, logits)

@@ -300,6 +300,7 @@ SCALAR = Tensor(np.zeros(()))
         (lambda: X.roll(1, 2), ShapeError, "roll: dim 2"),
         (lambda: tril(Tensor(np.zeros(3))), ShapeError, "at least 2 dimensions"),
         (lambda: cat([]), ArgumentError, "at least one"),
+        (lambda: cat(X), DtypeError, "cat: expected a list or tuple of Tensors, got Tensor"),
         (lambda: cat([X, np.zeros((2, 3))]), DtypeError, "element 1 must be a Tensor, got ndarray"),
         (lambda: cat([X, X3]), ShapeError, r"tensor 1 has shape \(2, 3, 4\)"),
         (lambda: cat([X, X.T]), ShapeError, "differs from"),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import re
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -437,3 +439,26 @@ def test_parameter_wants_floating_point() -> None:
     with pytest.raises(DtypeError, match="wraps an ndarray, got list"):
         nn.Parameter([1.0])
     assert nn.Parameter(np.zeros(2, np.int64), requires_grad=False).dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        (np.ones((2, 3)), r"input ndarray \(2, 3\) float64 \(modules take Tensors: tg.tensor\(x, dtype=tg.float32\)\)"),
+        ([1.0, 2.0], r"input list \(modules take Tensors: tg.tensor\(x\)\)"),
+    ],
+)
+def test_inputs_that_are_no_tensors_are_noted(given: Any, text: str) -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(3, 1))
+    with pytest.raises(DtypeError, match="flatten: expected a Tensor") as caught:
+        net(given)
+    assert re.search(text, "".join(caught.value.__notes__))
+
+
+def test_a_layer_is_made_before_it_is_called() -> None:
+    x = Tensor(np.ones((2, 3)))
+    with pytest.raises(ArgumentError, match=r"ReLU: inplace must be True or False, got Tensor; .* ReLU\(\)\(x\)"):
+        nn.ReLU(x)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(TypeError) as caught:
+        nn.CrossEntropyLoss(x, x)  # pyright: ignore[reportCallIssue]
+    assert caught.value.__notes__ == ["a module is made first and then called with tensors: CrossEntropyLoss(...)(x)"]

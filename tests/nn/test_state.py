@@ -136,5 +136,7 @@ def test_values_of_another_kind_do_not_fit(value: object, match: str) -> None:
 
 
 def test_a_state_must_be_a_mapping() -> None:
+    with pytest.raises(CheckpointError, match=r"got str; tg.load\(path\) reads one from a file"):
+        Layer().load_state_dict("net.pt")  # pyright: ignore[reportArgumentType]
     with pytest.raises(CheckpointError, match="expected a mapping of names to tensors for Layer, got list"):
         Layer().load_state_dict([1, 2])

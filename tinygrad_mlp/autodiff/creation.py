@@ -11,6 +11,7 @@ import numpy as np
 from tinygrad_mlp.autodiff.device import DeviceLike, check_device
 from tinygrad_mlp.autodiff.dtypes import DtypeLike, as_dtype
 from tinygrad_mlp.autodiff.ops.shape import sizes, to
+from tinygrad_mlp.autodiff.ops.unary import array_of
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_mlp.kernels.copy import copy
@@ -196,7 +197,8 @@ def _new_like(
 def array_like(name: str, x: Tensor, dtype: DtypeLike | None, device: DeviceLike | None) -> Array:
     """Memory of the shape, and the memory order, of a tensor; of its dtype unless told otherwise."""
     check_device(name, device)
-    return np.empty_like(x.array, dtype=x.dtype if dtype is None else as_dtype(name, dtype))
+    array = array_of(name, x)
+    return np.empty_like(array, dtype=array.dtype if dtype is None else as_dtype(name, dtype))
 
 
 def zeros_like(

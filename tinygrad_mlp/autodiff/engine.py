@@ -213,6 +213,8 @@ def _owner(array: Array) -> int:
 
 
 def _check_gradient(gradient: Tensor, tensor: Tensor, what: str) -> None:
+    if not isinstance(gradient, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]  rules without types
+        raise DtypeError(f"{what} is of type {type(gradient).__name__}, expected a Tensor; backward computes with ops")
     if gradient.array.shape != tensor.array.shape:
         raise ShapeError(f"{what} has shape {gradient.shape}, expected {tensor.shape}")
     if gradient.array.dtype != tensor.array.dtype:

@@ -247,6 +247,8 @@ class Tensor(TensorMethods):
         return self.shape[0]
 
     def __iter__(self) -> Iterator[Tensor]:
+        if self.ndim == 0:
+            raise DtypeError("iter: a 0-d tensor has no elements to go through; .item() is its number")
         return (self[i] for i in range(len(self)))
 
     def __bool__(self) -> bool:
@@ -266,7 +268,11 @@ class Tensor(TensorMethods):
         return int(self.item())
 
     def __format__(self, spec: str) -> str:
-        return format(self.array.item(), spec) if self.ndim == 0 else format(repr(self), spec)
+        if self.ndim == 0:
+            return format(self.array.item(), spec)
+        if spec:
+            raise ShapeError(f"format: {spec!r} is for one number, this tensor has shape {self.shape}; use .item()")
+        return repr(self)
 
     def __hash__(self) -> int:
         return id(self)

@@ -11,7 +11,7 @@ from tinygrad_mlp.autodiff.ops.checks import check_choice
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.errors import ArgumentError
 from tinygrad_mlp.nn import functional as F
-from tinygrad_mlp.nn.checks import check_number
+from tinygrad_mlp.nn.checks import check_flag, check_number
 from tinygrad_mlp.nn.linear import Identity
 from tinygrad_mlp.nn.module import Module
 from tinygrad_mlp.nn.names import did_you_mean
@@ -39,6 +39,7 @@ class ReLU(Module):
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
+        check_flag(type(self).__name__, "inplace", inplace)
 
     def forward(self, x: Tensor) -> Tensor:
         """Of the shape of x."""
@@ -99,6 +100,7 @@ class SiLU(Module):
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
+        check_flag(type(self).__name__, "inplace", inplace)
 
     def forward(self, x: Tensor) -> Tensor:
         """Of the shape of x."""

@@ -11,7 +11,7 @@ import numpy as np
 from tinygrad_mlp.autodiff.dtypes import DtypeLike, as_dtype
 from tinygrad_mlp.errors import ArgumentError, DtypeError
 
-__all__ = ["check_dtype", "check_number", "check_size"]
+__all__ = ["check_dtype", "check_flag", "check_number", "check_size"]
 
 
 def check_size(layer: str, argument: str, value: object) -> int:
@@ -35,6 +35,15 @@ def check_number(
             expected = "be a finite number"
         raise ArgumentError(f"{layer}: {argument} must {expected}, got {value!r}")
     return number
+
+
+def check_flag(layer: str, argument: str, value: object) -> None:
+    """Raise `ArgumentError` unless the value is True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ArgumentError(
+            f"{layer}: {argument} must be True or False, got {type(value).__name__}; a layer is made first and then "
+            f"called: {layer}()(x)"
+        )
 
 
 def check_dtype(layer: str, dtype: DtypeLike | None) -> np.dtype[Any]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_mlp.autodiff.dtypes import DtypeLike
+from tinygrad_mlp.autodiff.ops.shape import flatten
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.errors import ShapeError
 from tinygrad_mlp.kernels.random import Generator
@@ -103,7 +104,7 @@ class Flatten(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, …) -> (N, features)."""
-        return x.flatten(self.start_dim, self.end_dim)
+        return flatten(x, self.start_dim, self.end_dim)
 
     def extra_repr(self) -> str:
         """`start_dim=1, end_dim=-1`."""

@@ -15,6 +15,7 @@ from tinygrad_mlp.autodiff.mode import module_stack, no_grad
 from tinygrad_mlp.autodiff.tensor import Tensor, wrap
 from tinygrad_mlp.errors import ArgumentError, DtypeError
 from tinygrad_mlp.kernels.copy import converted
+from tinygrad_mlp.kernels.launch import is_array
 from tinygrad_mlp.nn.parameter import Parameter
 from tinygrad_mlp.nn.registry import BUFFERS, Registry
 from tinygrad_mlp.nn.state import LoadResult, load_state
@@ -270,5 +271,16 @@ def _note_module(error: Exception, args: tuple[Any, ...]) -> None:
     """Note the innermost module's path and input shapes on a passing exception, once."""
     if any(isinstance(note, _ModuleNote) for note in getattr(error, "__notes__", ())):
         return
-    shapes = ", ".join(f"{arg.shape} {arg.dtype}" for arg in args if isinstance(arg, Tensor))
-    error.add_note(_ModuleNote(f"in {module_stack.path()}" + (f", input {shapes}" if shapes else "")))
+    described = ", ".join(filter(None, map(_described_input, args)))
+    error.add_note(_ModuleNote(f"in {module_stack.path()}" + (f", input {described}" if described else "")))
+
+
+def _described_input(arg: object) -> str:
+    """What an error says of one argument of a module: the shape of a Tensor, and that arrays and lists are none."""
+    if isinstance(arg, Tensor):
+        return f"{arg.shape} {arg.dtype}"
+    if is_array(arg):
+        return f"ndarray {arg.shape} {arg.dtype} (modules take Tensors: tg.tensor(x, dtype=tg.float32))"
+    if isinstance(arg, (list, tuple)):
+        return f"{type(cast(object, arg)).__name__} (modules take Tensors: tg.tensor(x))"
+    return ""

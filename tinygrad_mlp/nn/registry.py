@@ -26,7 +26,12 @@ class _ModuleType(ABCMeta):
     if not TYPE_CHECKING:  # type checkers know the constructor's signature from __init__
 
         def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-            module = super().__call__(*args, **kwargs)
+            try:
+                module = super().__call__(*args, **kwargs)
+            except TypeError as error:
+                if any(isinstance(arg, Tensor) for arg in args):
+                    error.add_note(f"a module is made first and then called with tensors: {cls.__name__}(...)(x)")
+                raise
             module._finish_construction()
             return module
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from os import PathLike
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -34,8 +35,10 @@ def load_state(own: Mapping[str, Tensor], state: object, strict: bool, owner: st
         Missing or unexpected keys (if `strict`), wrong shapes or dtypes: all in one message, and nothing was written.
     """
     if not isinstance(state, Mapping):
+        hint = "; tg.load(path) reads one from a file" if isinstance(state, (str, PathLike)) else ""
         raise CheckpointError(
-            f"load_state_dict: expected a mapping of names to tensors for {owner}, got {type(state).__name__}"
+            f"load_state_dict: expected a mapping of names to tensors for {owner}, got "
+            f"{type(cast(object, state)).__name__}{hint}"
         )
     given = cast("Mapping[str, Any]", state)
     missing = [name for name in own if name not in given]

@@ -17,6 +17,7 @@ from tinygrad_mlp.autodiff.ops.dims import one_dim, several_dims
 from tinygrad_mlp.autodiff.ops.gather import index_select
 from tinygrad_mlp.autodiff.ops.index import index_at, scatter_at, slice_view
 from tinygrad_mlp.autodiff.ops.shape import expand, reshape, sizes, to, unsqueeze
+from tinygrad_mlp.autodiff.ops.unary import array_of
 from tinygrad_mlp.autodiff.tensor import Backward, Tensor, wrap
 from tinygrad_mlp.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_mlp.kernels.choose import choose
@@ -97,6 +98,8 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 
 def _one_dtype(name: str, tensors: Sequence[Tensor]) -> list[Tensor]:
     """The tensors, integers and bools converted to the dtype of the others."""
+    if not isinstance(tensors, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance]  callers without types
+        raise DtypeError(f"{name}: expected a list or tuple of Tensors, got {type(tensors).__name__}")
     listed = list(tensors)
     if not listed:
         raise ArgumentError(f"{name}: expected at least one tensor")
@@ -121,7 +124,7 @@ def split(x: Tensor, split_size: int | Sequence[int], dim: int = 0) -> tuple[Ten
 
     Raises `ShapeError` if sizes do not add up, `ArgumentError` for a size that is negative, or 0 where it cannot be.
     """
-    axis = one_dim("split", dim, x.shape)
+    axis = one_dim("split", dim, array_of("split", x).shape)
     _check_has_dims("split", x)
     count = x.shape[axis]
     if isinstance(split_size, Sequence):
@@ -143,7 +146,7 @@ def chunk(x: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """At most `chunks` views of one size (the last may be shorter) along a dimension, as PyTorch divides."""
     if chunks < 1:
         raise ArgumentError(f"chunk: chunks must be at least 1, got {chunks}")
-    axis = one_dim("chunk", dim, x.shape)
+    axis = one_dim("chunk", dim, array_of("chunk", x).shape)
     _check_has_dims("chunk", x)
     length = -(-x.shape[axis] // chunks)
     return split(x, length, axis) if length else split(x, [0] * chunks, axis)
@@ -151,7 +154,7 @@ def chunk(x: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
 
 def unbind(x: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """A view of each entry along a dimension, without that dimension."""
-    axis = one_dim("unbind", dim, x.shape)
+    axis = one_dim("unbind", dim, array_of("unbind", x).shape)
     _check_has_dims("unbind", x)
     return tuple([slice_view(x, (*[slice(None)] * axis, i, Ellipsis)) for i in range(x.shape[axis])])
 
@@ -193,6 +196,7 @@ def roll(x: Tensor, shifts: int | Sequence[int], dims: Dim = None) -> Tensor:
 
     Raises `ArgumentError` unless there is one shift for each dimension.
     """
+    array_of("roll", x)
     if dims is None:
         return reshape(roll(reshape(x, -1), shifts, 0), x.shape)
     steps, axes = sizes("roll", [shifts]), sizes("roll", [dims])
@@ -216,7 +220,7 @@ def triu(x: Tensor, diagonal: int = 0) -> Tensor:
 
 
 def _matrix_shape(name: str, x: Tensor) -> tuple[int, int]:
-    if x.ndim < 2:
+    if array_of(name, x).ndim < 2:
         raise ShapeError(f"{name}: expected at least 2 dimensions, got shape {x.shape}")
     return x.shape[-2], x.shape[-1]
 
@@ -238,7 +242,7 @@ def diag(x: Tensor, diagonal: int = 0) -> Tensor:
 
     Raises `ShapeError` for other numbers of dimensions.
     """
-    if x.ndim not in (1, 2):
+    if array_of("diag", x).ndim not in (1, 2):
         raise ShapeError(f"diag: expected a vector or a matrix, got shape {x.shape}")
     down, right = max(-diagonal, 0), max(diagonal, 0)  # where the diagonal starts
     if x.ndim == 2:

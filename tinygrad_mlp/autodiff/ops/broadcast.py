@@ -57,7 +57,9 @@ def _unwrap(name: str, operand: Any) -> Any:
         return cast(Any, operand).item()
     if isinstance(operand, (bool, int, float)):
         return operand
-    raise DtypeError(f"{name}: expected a Tensor, an ndarray or a number, got {type(operand).__name__}")
+    hint = "; tg.tensor(...) makes one of it" if isinstance(operand, (list, tuple)) else ""
+    kind = type(cast(object, operand)).__name__
+    raise DtypeError(f"{name}: expected a Tensor, an ndarray or a number, got {kind}{hint}")
 
 
 def _meet_scalar(array: Array, scalar: float) -> Array:

@@ -162,6 +162,12 @@ def nll_loss(
 def _class_weight(name: str, input: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
     """Check what all losses of classes ask for; the weight of each class, ones if none are given."""
     check_choice(name, "reduction", reduction, REDUCTIONS)
+    check_tensor(name, "input", input)
+    if input.dtype.kind in "iu":
+        raise DtypeError(
+            f"{name}: input must be float32 or float64, got {input.dtype} {input.shape}; the logits come first, the "
+            f"labels second: {name}(net(x), labels)"
+        )
     check_floats(name, input=input, weight=weight)
     if input.ndim == 0:
         raise ShapeError(f"{name}: input is a scalar, expected (N, C), (N, C, d1, …) or (C,)")
@@ -205,6 +211,8 @@ def _labels(name: str, input: Tensor, target: Tensor) -> Tensor:
         raise DtypeError(message + "; convert labels with .long()")
     if target.shape != expected:
         hint = "; use target.squeeze(1)" if target.shape == (*expected, 1) and len(expected) == 1 else ""
+        if target.shape == input.shape:
+            hint = f"; of one-hot rows take the labels, target.argmax({dim})"
         raise ShapeError(
             f"{name}: labels have shape {target.shape}, expected {expected} for input of shape {input.shape}{hint}"
         )

@@ -13,6 +13,7 @@ from tinygrad_mlp.autodiff.ops.dims import one_dim
 from tinygrad_mlp.autodiff.ops.index import index_at, slice_view
 from tinygrad_mlp.autodiff.ops.inplace import add_, check_writable
 from tinygrad_mlp.autodiff.ops.shape import expand, reshape
+from tinygrad_mlp.autodiff.ops.unary import array_of
 from tinygrad_mlp.autodiff.tensor import Backward, Tensor
 from tinygrad_mlp.errors import DtypeError, IndexRangeError, ShapeError
 from tinygrad_mlp.kernels.copy import copy
@@ -62,7 +63,7 @@ def scatter_along(x: Tensor, shape: tuple[int, ...], dim: int, index: Tensor) ->
 
 def _fitting_index(name: str, x: Tensor, dim: int, index: Tensor) -> tuple[int, Array]:
     """The dimension counted from the front, and the index, which elsewhere is at most as large as x."""
-    axis = one_dim(name, dim, x.shape)
+    axis = one_dim(name, dim, array_of(name, x).shape)
     positions = _index_array(name, index)
     longer = [d for d, (size, limit) in enumerate(zip(positions.shape, x.shape, strict=False)) if size > limit]
     if positions.ndim != x.ndim or any(d != axis for d in longer):
@@ -85,9 +86,10 @@ def _gathered(x: Array, positions: Array, axis: int) -> Array:
 
 
 def _index_array(name: str, index: Tensor) -> Array:
-    if index.dtype.kind not in "iu":
-        raise DtypeError(f"{name}: the index must hold integers, got {index.dtype} {index.shape}")
-    return index.array
+    positions = array_of(name, index)
+    if positions.dtype.kind not in "iu":
+        raise DtypeError(f"{name}: the index must hold integers, got {positions.dtype} {positions.shape}")
+    return positions
 
 
 def take_along_dim(x: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
@@ -97,7 +99,7 @@ def take_along_dim(x: Tensor, indices: Tensor, dim: int | None = None) -> Tensor
     """
     if dim is None:
         return gather(reshape(x, -1), 0, reshape(indices, -1))
-    axis = one_dim("take_along_dim", dim, x.shape)
+    axis = one_dim("take_along_dim", dim, array_of("take_along_dim", x).shape)
     if indices.ndim != x.ndim:
         raise ShapeError(f"take_along_dim: indices of shape {indices.shape} need as many dimensions as {x.shape}")
     both = [
@@ -119,7 +121,7 @@ def index_select(x: Tensor, dim: int, index: Tensor) -> Tensor:
 
     Raises as `gather` does.
     """
-    axis = one_dim("index_select", dim, x.shape)
+    axis = one_dim("index_select", dim, array_of("index_select", x).shape)
     positions = _index_array("index_select", index)
     if positions.ndim > 1:
         raise ShapeError(f"index_select: the index must be 1-d, got shape {positions.shape}")

@@ -27,10 +27,15 @@ def argsort(x: Tensor, dim: int = -1, descending: bool = False, stable: bool = T
 
     `stable` is PyTorch's argument; the order is stable always.
     """
-    axis = one_dim("argsort", dim, x.shape)
-    out = np.empty(x.shape, np.int64)
-    if x.ndim:
-        launch(order.argsort, x.array, axis, bool(descending), out)
+    return _argsorted("argsort", x, dim, descending)
+
+
+def _argsorted(name: str, x: Tensor, dim: int, descending: bool) -> Tensor:
+    array = array_of(name, x)
+    axis = one_dim(name, dim, array.shape)
+    out = np.empty(array.shape, np.int64)
+    if array.ndim:
+        launch(order.argsort, array, axis, bool(descending), out)
     else:
         launch(copy, np.zeros((), np.int64), out)
     return wrap(out)
@@ -42,7 +47,7 @@ def sort(x: Tensor, dim: int = -1, descending: bool = False, stable: bool = True
 
     The gradient of a value goes to the element that it was.
     """
-    indices = argsort(x, dim, descending, stable)
+    indices = _argsorted("sort", x, dim, descending)
     return ValuesIndices(gather(x, dim, indices), indices)
 
 
@@ -52,7 +57,7 @@ def topk(x: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = 
 
     `sorted` is PyTorch's argument; the result is sorted always. Raises `ShapeError` if there are fewer than k.
     """
-    axis = one_dim("topk", dim, x.shape)
+    axis = one_dim("topk", dim, array_of("topk", x).shape)
     count = x.shape[axis] if x.ndim else 1
     if not 0 <= k <= count:
         raise ShapeError(f"topk: k must lie in 0 to {count}, the size of dim {axis} of shape {x.shape}; got {k}")
@@ -67,9 +72,10 @@ def nonzero(x: Tensor, as_tuple: bool = False) -> Any:
 
     (count, ndim), a row for each; with `as_tuple` one 1-d tensor for each dimension, as an index takes them.
     """
+    array = array_of("nonzero", x)
     if as_tuple:
-        return tuple([wrap(positions) for positions in np.nonzero(np.atleast_1d(x.array))])
-    return wrap(np.argwhere(x.array))
+        return tuple([wrap(positions) for positions in np.nonzero(np.atleast_1d(array))])
+    return wrap(np.argwhere(array))
 
 
 def unique(x: Tensor, return_inverse: bool = False, return_counts: bool = False) -> Any:

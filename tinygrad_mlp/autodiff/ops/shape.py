@@ -20,6 +20,7 @@ from tinygrad_mlp.autodiff.methods import Dim
 from tinygrad_mlp.autodiff.op import numpy_names, op
 from tinygrad_mlp.autodiff.ops.broadcast import unbroadcast
 from tinygrad_mlp.autodiff.ops.dims import one_dim, several_dims
+from tinygrad_mlp.autodiff.ops.unary import array_of
 from tinygrad_mlp.autodiff.tensor import Backward, Tensor, wrap
 from tinygrad_mlp.errors import ArgumentError, ShapeError
 from tinygrad_mlp.kernels.copy import converted, copy
@@ -76,7 +77,7 @@ def reshape(x: Tensor, *shape: int | Sequence[int]) -> Tensor:
 
     Shares memory where that is possible, and copies where it is not. Raises `ShapeError` if the sizes do not fit.
     """
-    wanted = _filled_in(sizes("reshape", shape), x.shape)
+    wanted = _filled_in(sizes("reshape", shape), array_of("reshape", x).shape)
     return reshape_view(x if _fits_memory(x.array, wanted) else contiguous(x), wanted)
 
 
@@ -112,24 +113,25 @@ def flatten(x: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 
     Raises `ShapeError` for a dimension out of range or a start after the end.
     """
-    start, end = one_dim("flatten", start_dim, x.shape), one_dim("flatten", end_dim, x.shape)
+    shape = array_of("flatten", x).shape
+    start, end = one_dim("flatten", start_dim, shape), one_dim("flatten", end_dim, shape)
     if start > end:
-        raise ShapeError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim} in shape {x.shape}")
-    joined = math.prod(x.shape[start : end + 1])
-    return reshape(x, (*x.shape[:start], joined, *x.shape[end + 1 :]))
+        raise ShapeError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim} in shape {shape}")
+    joined = math.prod(shape[start : end + 1])
+    return reshape(x, (*shape[:start], joined, *shape[end + 1 :]))
 
 
 @numpy_names
 def squeeze(x: Tensor, dim: Dim = None) -> Tensor:
     """Without the dimensions of size 1, or without those of the named ones that have size 1."""
-    dims = several_dims("squeeze", dim, x.shape)
+    dims = several_dims("squeeze", dim, array_of("squeeze", x).shape)
     return reshape(x, [size for position, size in enumerate(x.shape) if size != 1 or position not in dims])
 
 
 @numpy_names
 def unsqueeze(x: Tensor, dim: int) -> Tensor:
     """With a new dimension of size 1 at position `dim`, -(ndim + 1) to ndim."""
-    position = one_dim("unsqueeze", dim, (*x.shape, 1))
+    position = one_dim("unsqueeze", dim, (*array_of("unsqueeze", x).shape, 1))
     return reshape(x, (*x.shape[:position], 1, *x.shape[position:]))
 
 
@@ -149,7 +151,8 @@ def permute(x: Tensor, *dims: int | Sequence[int]) -> Tensor:
     Raises `ArgumentError` unless each dimension is named once.
     """
     listed = sizes("permute", dims)
-    order = tuple([one_dim("permute", dim, x.shape) for dim in listed])
+    shape = array_of("permute", x).shape
+    order = tuple([one_dim("permute", dim, shape) for dim in listed])
     if sorted(order) != list(range(x.ndim)):
         raise ArgumentError(f"permute: {listed} must name each of the {x.ndim} dimensions of shape {x.shape} once")
     return permute_view(x, order)
@@ -157,7 +160,8 @@ def permute(x: Tensor, *dims: int | Sequence[int]) -> Tensor:
 
 def transpose(x: Tensor, dim0: int, dim1: int) -> Tensor:
     """Two dimensions exchanged; shares memory."""
-    first, second = one_dim("transpose", dim0, x.shape), one_dim("transpose", dim1, x.shape)
+    shape = array_of("transpose", x).shape
+    first, second = one_dim("transpose", dim0, shape), one_dim("transpose", dim1, shape)
     order = list(range(x.ndim))
     if order:
         order[first], order[second] = second, first
@@ -166,7 +170,7 @@ def transpose(x: Tensor, dim0: int, dim1: int) -> Tensor:
 
 def t(x: Tensor) -> Tensor:
     """The transposed matrix; 0-d and 1-d tensors stay as they are. Raises `ShapeError` for 3 dimensions and more."""
-    if x.ndim > 2:
+    if array_of("t", x).ndim > 2:
         raise ShapeError(f"t: expected at most 2 dimensions, got shape {x.shape}; use transpose(dim0, dim1) or permute")
     return permute_view(x, tuple(range(x.ndim))[::-1])
 
@@ -187,7 +191,7 @@ def expand(x: Tensor, *shape: int | Sequence[int]) -> Tensor:
     Raises `ShapeError` if a dimension of another size would have to change.
     """
     wanted = sizes("expand", shape)
-    added = len(wanted) - x.ndim
+    added = len(wanted) - array_of("expand", x).ndim
     full = tuple([x.shape[i - added] if size == -1 and i >= added >= 0 else size for i, size in enumerate(wanted)])
     fits = added >= 0 and all(old in (1, new) for old, new in zip(x.shape, full[added:], strict=True))
     if not fits or any(size < 0 for size in full):
