@@ -1,0 +1,193 @@
+"""Worker processes, and timings of them in interleaved rounds.
+
+Each contender is a `Worker`: an operating-system process of its own, of any Python interpreter, that imports one module
+and answers calls of the functions in that module's `COMMANDS` (see `worker`). It sleeps until it is called, so that one
+contender is active at a time::
+
+    with Workers() as workers:
+        ours = workers.start("ours", "benchmarks.kernels_ours", threads=2)
+        torch = workers.start("torch", "benchmarks.kernels_torch", python="/opt/other/bin/python", threads=2)
+        ours.call("prepare", shape=[64, 784, 50])             # JSON in, JSON out; may raise MissingError, WorkerError
+        timers = {worker.name: partial(timed, worker, count=steps_per_block(worker)) for worker in (ours, torch)}
+        measured = measure(timers, rounds=12, seed=0)
+    measured.median("ours"), measured.ratios("torch", "ours")  # seconds for one unit; one ratio for each round
+
+A module that is timed so offers the command that `timed_command(run)` makes of `run(count)`, by the name "timed"; `run`
+does `count` units of work. That command works a little to warm the caches up, times the rest, and counts the CPU time
+that others took meanwhile. `measure` repeats a block that was disturbed. A timer is anything that returns a `Block`:
+tests pass fake ones.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from benchmarks.machine import CpuClock
+from benchmarks.processes import MissingError, Worker, WorkerError, Workers
+from benchmarks.statistics import median, quantile
+
+__all__ = [
+    "Block",
+    "MissingError",
+    "Rounds",
+    "Worker",
+    "WorkerError",
+    "Workers",
+    "measure",
+    "steps_per_block",
+    "timed",
+    "timed_command",
+]
+
+_WARM_PART = 0.05  # of a block is run untimed before it, since another contender has just emptied the caches
+
+
+@dataclass(frozen=True)
+class Block:
+    """One timed stretch of work: `seconds` for `units`, while others took so many CPUs (None: unknown)."""
+
+    seconds: float
+    units: int
+    foreign: float | None = None
+    steal: float | None = None
+
+    @property
+    def taken(self) -> float:
+        """CPUs that others took: other processes, and other virtual machines."""
+        return (self.foreign or 0.0) + (self.steal or 0.0)
+
+
+Timer = Callable[[], Block]
+
+
+def timed_command(run: Callable[[int], None]) -> Callable[[int], dict[str, Any]]:
+    """The command "timed" of a worker whose work is `run(count)`: warm up, then time `count` units."""
+
+    def timed(count: int) -> dict[str, Any]:
+        run(max(1, round(count * _WARM_PART)))
+        start = CpuClock.now()
+        run(count)
+        end = CpuClock.now()
+        foreign, steal = end.foreign_since(start)
+        return asdict(Block(end.wall - start.wall, count, foreign, steal))
+
+    return timed
+
+
+def timed(worker: Worker, count: int) -> Block:
+    """Time `count` units of a worker's work in one block."""
+    return Block(**worker.call("timed", count=count))
+
+
+def steps_per_block(worker: Worker, seconds: float = 0.25) -> int:
+    """How many units of a worker's work take about so long, after it has worked for as long to warm up."""
+    count, spent = 1, 0.0
+    while True:
+        block = timed(worker, count)
+        spent += block.seconds
+        one = block.seconds / count
+        if block.seconds >= seconds / 4 and spent >= seconds:
+            return max(1, round(seconds / one))
+        count = max(1, min(count * 10, math.ceil(seconds / 2 / max(one, 1e-9))))
+
+
+@dataclass
+class Rounds:
+    """What was measured: for each contender one block a round."""
+
+    blocks: dict[str, list[Block]]
+    foreign_limit: float
+    repeated: int = 0
+    """Disturbed blocks that were thrown away and timed again."""
+    kept_disturbed: int = 0
+    """Disturbed blocks that stand, since the limit of repetitions was reached."""
+    order: list[list[str]] = field(default_factory=list)
+    """In which order each round went."""
+
+    def seconds(self, name: str) -> list[float]:
+        """Seconds for one unit of work, round by round."""
+        return [block.seconds / block.units for block in self.blocks[name]]
+
+    def median(self, name: str) -> float:
+        """The median of `seconds`."""
+        return median(self.seconds(name))
+
+    def spread(self, name: str) -> float:
+        """Half the distance between the quartiles, as a part of the median."""
+        values = self.seconds(name)
+        return (quantile(values, 0.75) - quantile(values, 0.25)) / 2 / median(values)
+
+    def ratios(self, over: str, under: str) -> list[float]:
+        """Seconds of `over` by seconds of `under`, round by round."""
+        return [a / b for a, b in zip(self.seconds(over), self.seconds(under), strict=True)]
+
+    @property
+    def foreign_known(self) -> bool:
+        """Whether the system tells what others took."""
+        return all(block.foreign is not None for blocks in self.blocks.values() for block in blocks)
+
+    def as_json(self) -> dict[str, Any]:
+        """Every number."""
+        return {
+            "seconds": {name: self.seconds(name) for name in self.blocks},
+            "blocks": {name: [asdict(block) for block in blocks] for name, blocks in self.blocks.items()},
+            "order": self.order,
+            "repeated": self.repeated,
+            "kept_disturbed": self.kept_disturbed,
+            "foreign_limit": self.foreign_limit,
+            "foreign_known": self.foreign_known,
+        }
+
+
+def measure(
+    timers: Mapping[str, Timer],
+    rounds: int,
+    *,
+    seed: int = 0,
+    foreign_limit: float = 0.15,
+    repeats: float = 1.0,
+    progress: Callable[[int], None] | None = None,
+) -> Rounds:
+    """Run every timer once a round, in an order that is shuffled anew each round.
+
+    Parameters
+    ----------
+    timers:
+        By the name of the contender.
+    rounds:
+        At least 1.
+    seed:
+        Of the orders.
+    foreign_limit:
+        A block during which others took more CPUs than this is disturbed and timed again.
+    repeats:
+        How many blocks may be timed again in all, as a multiple of rounds times contenders; then disturbed ones stand.
+    progress:
+        Called after each round with its number, from 1.
+
+    Raises `ValueError` for no round or no timer.
+    """
+    if rounds < 1 or not timers:
+        raise ValueError(f"measure: got {rounds} rounds of {len(timers)} timers, expected at least 1 of each")
+    shuffle = random.Random(seed).shuffle
+    result = Rounds({name: [] for name in timers}, foreign_limit)
+    left = round(repeats * rounds * len(timers))
+    for number in range(1, rounds + 1):
+        names = list(timers)
+        shuffle(names)
+        result.order.append(names)
+        for name in names:
+            block = timers[name]()
+            while block.taken > foreign_limit and left > 0:
+                left -= 1
+                result.repeated += 1
+                block = timers[name]()
+            result.kept_disturbed += block.taken > foreign_limit
+            result.blocks[name].append(block)
+        if progress is not None:
+            progress(number)
+    return result
