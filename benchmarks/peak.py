@@ -7,8 +7,8 @@ show what those can reach, and nothing that they cannot.
 
 - Multiply-adds: as many independent chains as hide the latency of one, all in registers; nothing is loaded. Two
   floating-point operations each.
-- Streams: copy (out = x) and triad (out = x + c·y), over and over the same arrays, which together fill half of the
-  first cache, half of the second, or four times the last one. Bytes are counted as a program sees them: two or three
+- Streams: copy (out = x) and triad (out = x + c·y), over and over the same arrays, which together fill half of one of
+  the caches, or are four times as large as the last one. Bytes are counted as a program sees them: two or three
   arrays, once each. That a store first reads its line from memory is not counted.
 
 Every figure is the best of many interleaved blocks: a limit is what was reached once.
@@ -19,7 +19,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -147,14 +147,20 @@ class Peaks:
 
     rates: tuple[Rate, ...]
     vector_bits: int
+    caches: Mapping[str, int]
+    """Bytes of each cache, from the first to the last."""
 
     def flops(self, threads: int, dtype: str = "float32") -> float:
         """GFLOP/s of multiply-adds in registers."""
         return self._best("multiply-add", dtype, threads)
 
     def bandwidth(self, place: str, threads: int, loop: str = "triad") -> float:
-        """GB/s of a stream; `place` is "L1", "L2" or "memory"."""
+        """GB/s of a stream; `place` is a name in `caches`, or "memory"."""
         return self._best(loop, place, threads)
+
+    def place_of(self, size: float) -> str:
+        """The smallest cache that holds so many bytes, or "memory"."""
+        return next((place for place, room in self.caches.items() if size <= room), "memory")
 
     def _best(self, loop: str, place: str, threads: int) -> float:
         return next(r.best for r in self.rates if (r.loop, r.place, r.threads) == (loop, place, threads))
@@ -173,7 +179,11 @@ class Peaks:
         return table
 
     def as_json(self) -> dict[str, Any]:
-        return {"vector_bits": self.vector_bits, "rates": [asdict(rate) for rate in self.rates]}
+        return {
+            "vector_bits": self.vector_bits,
+            "caches": dict(self.caches),
+            "rates": [asdict(rate) for rate in self.rates],
+        }
 
 
 @dataclass(frozen=True)
@@ -203,12 +213,12 @@ class _Loop:
 
 
 def cache_bytes() -> dict[str, int]:
-    """Bytes of the first, the second and the last data cache of core 0; usual sizes where the system does not say."""
-    sizes = {1: 32 << 10, 2: 512 << 10, 3: 16 << 20}
+    """Bytes of each data cache of core 0, by name, from the first on; usual sizes where the system does not say."""
+    sizes: dict[int, int] = {}
     for cache in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
         if (cache / "type").read_text().strip() != "Instruction":
             sizes[int((cache / "level").read_text())] = int((cache / "size").read_text().strip().rstrip("K")) << 10
-    return {"L1": sizes[1], "L2": sizes[2], "last": max(sizes.values())}
+    return {f"L{level}": sizes[level] for level in sorted(sizes)} or {"L1": 32 << 10, "L2": 512 << 10, "L3": 16 << 20}
 
 
 def _aligned(length: int) -> Array:
@@ -253,12 +263,15 @@ def _streams(place: str, size: int, threads: int) -> list[_Loop]:
 
 def _loops(threads: int) -> list[_Loop]:
     caches = cache_bytes()
+
+    def sharers(place: str) -> int:
+        return threads if place not in ("L1", "L2") else 1  # cores have those of their own
+
     return [
         _chains(np.float32, threads),
         _chains(np.float64, threads),
-        *_streams("L1", caches["L1"] // 2, threads),
-        *_streams("L2", caches["L2"] // 2, threads),
-        *_streams("memory", 4 * caches["last"] // threads, threads),
+        *(loop for place, size in caches.items() for loop in _streams(place, size // 2 // sharers(place), threads)),
+        *_streams("memory", 4 * max(caches.values()) // threads, threads),
     ]
 
 
@@ -279,7 +292,7 @@ def measure(settings: Settings) -> Peaks:
     for loop, count, taken in zip(loops, repeats, times, strict=True):
         best, middle = (loop.work * count / seconds / 1e9 for seconds in (min(taken), statistics.median(taken)))
         rates.append(Rate(loop.loop, loop.place, loop.threads, best, middle, loop.unit))
-    return Peaks(tuple(rates), 8 * TARGET.vector_bytes)
+    return Peaks(tuple(rates), 8 * TARGET.vector_bytes, cache_bytes())
 
 
 def main() -> None:
