@@ -234,9 +234,12 @@ _thread_state = _ThreadState()
 _parallel_lock = threading.Lock()  # Numba's workqueue layer aborts the process when two threads enter it
 _import_pid = os.getpid()
 # OpenMP lets waiting threads loop by default. On a machine that others use too, the loop of one thread then takes the
-# core from the very thread it waits for: a step of a small net took 16 ms instead of 1 ms. OpenMP reads this when Numba
-# loads it, at the first parallel launch; a setting of the user's own stands.
+# core from the very thread it waits for: a step of a small net took 16 ms instead of 1 ms. A thread that sleeps at once
+# takes 60 us to wake up, as long as half a step. So they loop for a while (10000 rounds, some 0.1 ms), which covers
+# the gap between the launches of one step. OpenMP reads this when Numba loads it, at the first parallel launch; a
+# setting of the user's own stands.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # GNU's library, which is what Numba uses on Linux
 
 _max_threads: int = cast(Any, numba).config.NUMBA_NUM_THREADS
 
