@@ -34,6 +34,7 @@ __all__ = [
     "Block",
     "MissingError",
     "Rounds",
+    "Timer",
     "Worker",
     "WorkerError",
     "Workers",
@@ -124,6 +125,11 @@ class Rounds:
     def ratios(self, over: str, under: str) -> list[float]:
         """Seconds of `over` by seconds of `under`, round by round."""
         return [a / b for a, b in zip(self.seconds(over), self.seconds(under), strict=True)]
+
+    @property
+    def total(self) -> int:
+        """Blocks that stand."""
+        return sum(map(len, self.blocks.values()))
 
     @property
     def foreign_known(self) -> bool:

@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from benchmarks.machine import usable_cpus
 
 __all__ = ["Settings"]
 
 
 def _thread_counts() -> tuple[int, ...]:
-    """One thread, and as many as this process may use cores, at most two: small nets do not pay for more."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return (1,) if cores == 1 else (1, 2)
+    """One thread, and two where there are as many cores: small nets do not pay for more."""
+    return (1,) if usable_cpus() == 1 else (1, 2)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """One run.
-
-    quick: few and short blocks, to see that everything works. threads: the numbers of threads to measure with.
-    peers_python: the interpreter that the peers (NumPy, PyTorch, jax) are installed for.
-    """
+    """One run."""
 
     quick: bool = False
-    threads: tuple[int, ...] = _thread_counts()
+    """Few and short blocks, to see that everything works."""
+    threads: tuple[int, ...] = field(default_factory=_thread_counts)
+    """The numbers of threads to measure with, rising."""
     peers_python: str = sys.executable
+    """The interpreter that the peers (NumPy, PyTorch, jax) are installed for."""
+    contenders: tuple[str, ...] | None = None
+    """Which contenders of `training_steps` take part; None: all."""
+    workloads: tuple[str, ...] | None = None
+    """Which rows of `training_steps` are measured; None: all."""
+    rounds: int = 15
+    """Blocks of each contender."""
+    block_seconds: float = 0.25
+    """How long one of them takes."""
+    foreign_limit: float = 0.15
+    """A block is repeated if others took more CPUs than this meanwhile."""
+    seed: int = 0
+    """Of weights, of the images drawn and of the order of contenders."""

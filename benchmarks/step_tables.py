@@ -1,0 +1,170 @@
+"""The training steps as tables for the screen, and as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from benchmarks.settings import Settings
+from benchmarks.statistics import Interval, geometric_mean_of_medians
+from benchmarks.step_results import CONTENDERS, Row, Run
+from benchmarks.workloads import CHECK_STEPS, LOSS_TOLERANCE
+
+__all__ = ["TrainingSteps"]
+
+
+@dataclass
+class TrainingSteps:
+    """All rows that were measured, on which data."""
+
+    rows: list[Row]
+    settings: Settings
+    data: str
+    source: str
+
+    @property
+    def contenders(self) -> list[str]:
+        """Those that were asked for, in the order of the table."""
+        return [name for name in CONTENDERS if name in (self.settings.contenders or CONTENDERS)]
+
+    @property
+    def missing(self) -> dict[str, str]:
+        """The package that each missing contender lacks."""
+        return {name: package for row in self.rows for name, package in row.missing.items()}
+
+    @property
+    def troubles(self) -> list[str]:
+        """Contenders that were refused or failed: a run with such is no success."""
+        told: list[str] = []
+        for row in self.rows:
+            told += [
+                f"{row.workload.name}: {run.title} computes something else: its losses differ from the reference's by "
+                f"up to {row.loss_errors[run]:.1e} of them, {LOSS_TOLERANCE:.0e} is allowed. It was not timed."
+                for run in row.refused
+            ]
+            told += [f"{row.workload.name}: {run.title} failed: {what}" for run, what in row.failed.items()]
+        return told
+
+    def geometric_mean(self) -> Interval | None:
+        """Over rows, how many times as fast as PyTorch with its defaults."""
+        groups = [ratios for row in self.rows if (ratios := row.default_speedups())]
+        return geometric_mean_of_medians(groups) if groups else None
+
+    def table(self) -> Group:
+        """For the screen."""
+        lines = [
+            *self._lines(),
+            *(Text(f"REFUSED OR FAILED  {trouble}", style="bold red") for trouble in self.troubles),
+        ]
+        return Group(self._times(), self._ratios(), *lines)
+
+    def _times(self) -> Table:
+        threads = " / ".join(map(str, self.settings.threads))
+        table = self._empty_table(f"One training step: microseconds on {threads} threads; {self.data}")
+        for name in self.contenders:
+            table.add_row(CONTENDERS[name].title, *(self._cell(row, name) for row in self.rows))
+        return table
+
+    def _empty_table(self, title: str) -> Table:
+        table = Table(title=title)
+        table.add_column("")
+        for row in self.rows:
+            table.add_column(row.workload.name, justify="right")
+        return table
+
+    def _cell(self, row: Row, name: str) -> str:
+        if name in row.missing:
+            return "missing"
+        cells: list[str] = []
+        for threads in self.settings.threads:
+            run = Run(name, threads)
+            if run in row.runs:
+                cells.append(f"{row.seconds(run) * 1e6:,.0f}")
+            else:
+                cells.append("REFUSED" if run in row.refused else "FAILED")
+        return " / ".join(cells)
+
+    def _ratios(self) -> Table:
+        table = self._empty_table("How many times as fast tinygrad_mlp is: medians over rounds, 95 % intervals")
+        most, least = self.settings.threads[-1], self.settings.threads[0]
+        peers = [row.fastest_peer() for row in self.rows]
+        cells: dict[str, list[str]] = {
+            "fastest peer": [peer.title.replace(", ", "\n") if peer else "none" for peer in peers],
+            "as the fastest peer": [_text(row.against_fastest()) for row in self.rows],
+            "wanted": [f"{row.workload.target:.1f}" if row.workload.target else "" for row in self.rows],
+            "as PyTorch default": [_text(row.against_default()) for row in self.rows],
+            f"our time, {most} by {least} threads": [_text(row.thread_ratio()) for row in self.rows],
+            "largest spread": [f"±{100 * row.spread():.1f} %" for row in self.rows],
+            "blocks repeated": [
+                f"{row.rounds.repeated} of {row.rounds.total}" if row.rounds else "" for row in self.rows
+            ],
+        }
+        for name, row_cells in cells.items():
+            if any(row_cells):
+                table.add_row(name, *row_cells)
+        return table
+
+    def _lines(self) -> list[str]:
+        lines = [f"{row.workload.name}: {row.workload.title}" for row in self.rows]
+        if mean := self.geometric_mean():
+            lines.append(f"Geometric mean of all rows: {mean} times as fast as PyTorch default.")
+        lines.append(
+            f"Before, all trained {CHECK_STEPS} steps from the same weights on the same batches; losses agreed with "
+            f"float64 within {max((row.largest_error() for row in self.rows), default=0):.0e} ({LOSS_TOLERANCE:.0e} "
+            "is allowed)."
+        )
+        holds = {name: how for row in self.rows for name, how in row.holds.items()}
+        held = "; ".join(f"{CONTENDERS[name].title}: {how}" for name, how in holds.items())
+        lines.append(f"Images in memory: {held}.")
+        if self.missing:
+            named = ", ".join(f"{CONTENDERS[name].title} (no {package})" for name, package in self.missing.items())
+            lines.append(f"Missing: {named}. Install them here, or name their Python with --peers-python.")
+        measured = [row.rounds for row in self.rows if row.rounds]
+        if any(not rounds.foreign_known for rounds in measured):
+            lines.append("What other processes took meanwhile is unknown on this system; no block was repeated.")
+        if kept := sum(rounds.kept_disturbed for rounds in measured):
+            lines.append(f"{kept} blocks stand although others took more than {self.settings.foreign_limit} CPUs.")
+        return lines
+
+    def as_json(self) -> dict[str, Any]:
+        """Every number, and what the tables derive from them."""
+        mean = self.geometric_mean()
+        return {
+            "data": {"name": self.data, "source": self.source},
+            "rows": {row.workload.name: self._row_as_json(row) for row in self.rows},
+            "geometric_mean_over_pytorch_default": asdict(mean) if mean else None,
+            "missing": self.missing,
+            "troubles": self.troubles,
+        }
+
+    def _row_as_json(self, row: Row) -> dict[str, Any]:
+        peer = row.fastest_peer()
+        intervals = {
+            "times_as_fast_as_fastest_peer": row.against_fastest(),
+            "times_as_fast_as_pytorch_default": row.against_default(),
+            "time_by_threads": row.thread_ratio(),
+        }
+        return {
+            "title": row.workload.title,
+            "target": row.workload.target,
+            "microseconds": {
+                name: {str(run.threads): row.seconds(run) * 1e6 for run in row.of(name)} for name in self.contenders
+            },
+            "titles": {name: CONTENDERS[name].title for name in self.contenders},
+            "fastest_peer": {"contender": peer.contender, "threads": peer.threads} if peer else None,
+            **{name: asdict(interval) if interval else None for name, interval in intervals.items()},
+            "spread": row.spread(),
+            "loss_errors": {run.name: error for run, error in row.loss_errors.items()},
+            "holds": row.holds,
+            "versions": row.versions,
+            "rounds": row.rounds.as_json() if row.rounds else None,
+        }
+
+
+def _text(interval: Interval | None) -> str:
+    """In two lines, which keeps columns narrow."""
+    return f"{interval.value:.2f}\n{interval.low:.2f}–{interval.high:.2f}" if interval else ""
