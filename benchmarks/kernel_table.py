@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -97,7 +98,7 @@ class KernelTable:
         return next((t for t in self.timings if (t.case.name, t.contender, t.threads) == wanted), None)
 
     def limit(self, case: Case, threads: int) -> float:
-        """What the machine can do, in the case's unit: multiply-adds, or the triad in the cache that holds its arrays."""
+        """What the machine can do, in the case's unit: multiply-adds, or the triad in the cache that holds it all."""
         if case.unit == "GFLOP/s":
             return self.peaks.flops(threads)
         return self.peaks.bandwidth(self.peaks.place_of(case.reach / threads), threads)
@@ -192,8 +193,8 @@ def _enter(workers: Workers, settings: Settings, names: Sequence[str]) -> tuple[
         for contender, (module, is_peer) in CONTENDERS.items():
             if contender in missing:
                 continue
-            python = {"python": settings.peers_python} if is_peer else {}
-            worker = workers.start(f"{contender}, {threads} threads", module, threads=threads, **python)
+            python = settings.peers_python if is_peer else sys.executable
+            worker = workers.start(f"{contender}, {threads} threads", module, python=python, threads=threads)
             try:
                 entrants.append(_Entrant(contender, threads, worker, worker.call("prepare", names=names)))
             except MissingError as error:
@@ -239,7 +240,7 @@ def measure(
                     key = f"{group}: {entrant.worker.name}"
                     members[key] = (entrant, some)
                     timers[key] = partial(entrant.sweep, entrant.worker.call("count", names=some, seconds=block))
-        measured = measure_rounds(timers, rounds)
+        measured = measure_rounds(timers, rounds, seed=settings.seed, foreign_limit=settings.foreign_limit)
     for key, (entrant, some) in members.items():
         sweeps = [sweep.cases for sweep in measured.blocks[key] if isinstance(sweep, Sweep)]
         for name in some:

@@ -17,9 +17,8 @@ Every figure is the best of many interleaved blocks: a limit is what was reached
 from __future__ import annotations
 
 import argparse
-import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -32,6 +31,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.settings import Settings
+from benchmarks.statistics import median
 from tinygrad_mlp.kernels.launch import Array, get_num_threads, kernel, launch, prange, set_num_threads
 from tinygrad_mlp.kernels.simd import INDEX, TARGET, Lanes
 
@@ -39,7 +39,7 @@ __all__ = ["Peaks", "Rate", "cache_bytes", "measure"]
 
 # Zen and Intel cores finish a multiply-add after 4 or 5 cycles and start two in each: 8 to 10 chains keep them busy.
 CHAINS = 24 if TARGET.registers == 32 else 12
-_UNROLL = 4  # vectors that a stream moves at a time
+UNROLL = 4  # vectors that a stream moves at a time
 _ALWAYS = 1 << 40  # as much work as makes `launch` use all its threads
 
 
@@ -84,12 +84,12 @@ def _stream(_typing: Any, inputs: Any, repeats: Any, size: Any, x: Any, y: Any, 
             for kind, array in ((x, x_), (y, y_), (out, out_))
         ]
         factors = lanes.broadcast(factor_)
-        step = INDEX(_UNROLL * lanes.count)
+        step = INDEX(UNROLL * lanes.count)
         with (
             cgutils.for_range(builder, repeats_),
             cgutils.for_range_slice(builder, INDEX(0), size_, step, INDEX) as (position, _),
         ):
-            offsets = [builder.add(position, INDEX(u * lanes.count)) for u in range(_UNROLL)]
+            offsets = [builder.add(position, INDEX(u * lanes.count)) for u in range(UNROLL)]
             x_at, y_at, out_at = ([builder.gep(start, [offset]) for offset in offsets] for start in starts)
             values = [lanes.load(address) for address in x_at]
             if inputs.literal_value == 2:
@@ -244,7 +244,7 @@ def _chains(dtype: type[np.floating[Any]], threads: int) -> _Loop:
 
 def _streams(place: str, size: int, threads: int) -> list[_Loop]:
     """Copy and triad over arrays of float32 that together take `size` bytes in each thread."""
-    grain = _UNROLL * TARGET.vector_bytes // 4
+    grain = UNROLL * TARGET.vector_bytes // 4
     lengths = [threads * (size // arrays // 4 // grain * grain) for arrays in (2, 3)]
     factor, (x, y, out) = np.full(1, 0.5, np.float32), (_aligned(max(lengths)) for _ in range(3))
     copied, added = (slice(length) for length in lengths)
@@ -275,6 +275,11 @@ def _loops(threads: int) -> list[_Loop]:
     ]
 
 
+def _rate(loop: _Loop, repeats: int, times: Sequence[float]) -> Rate:
+    best, middle = (loop.work * repeats / seconds / 1e9 for seconds in (min(times), median(times)))
+    return Rate(loop.loop, loop.place, loop.threads, best, middle, loop.unit)
+
+
 def measure(settings: Settings) -> Peaks:
     """Run every loop on each number of threads, in interleaved blocks."""
     before = get_num_threads()
@@ -288,11 +293,8 @@ def measure(settings: Settings) -> Peaks:
                 taken.append(loop.seconds(count))
     finally:
         set_num_threads(before)
-    rates: list[Rate] = []
-    for loop, count, taken in zip(loops, repeats, times, strict=True):
-        best, middle = (loop.work * count / seconds / 1e9 for seconds in (min(taken), statistics.median(taken)))
-        rates.append(Rate(loop.loop, loop.place, loop.threads, best, middle, loop.unit))
-    return Peaks(tuple(rates), 8 * TARGET.vector_bytes, cache_bytes())
+    rates = tuple(_rate(*measured) for measured in zip(loops, repeats, times, strict=True))
+    return Peaks(rates, 8 * TARGET.vector_bytes, cache_bytes())
 
 
 def main() -> None:

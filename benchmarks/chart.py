@@ -1,0 +1,183 @@
+"""The picture of a run: how long a training step takes with each contender, one panel for each net.
+
+    python -m benchmarks.chart runs/speed/results.json picture.png
+
+Bars start at zero and each panel has a scale of its own, so that lengths compare what is to be compared: the contenders
+on one net. Numbers at the bars say how many times as long as ours a peer takes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from benchmarks.statistics import quantile
+
+__all__ = ["Bar", "Panel", "Picture", "draw", "draw_picture"]
+
+# Vermilion stands out from greys for all eyes (Okabe & Ito 2008).
+_OURS, _FASTEST, _PEER, _INK, _FAINT = "#d55e00", "#6e6e6e", "#b8b8b8", "#222222", "#707070"
+OURS = "ours"  # its name in the results
+_WIDTH, _DPI = 10.0, 200  # inches; twice the 1000 pixels of a README, for dense screens
+
+
+@dataclass(frozen=True)
+class Bar:
+    """Microseconds of a step: the median, and the quartiles around it."""
+
+    contender: str
+    median: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One net and its bars, in any order."""
+
+    name: str
+    subtitle: str
+    bars: Sequence[Bar]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """All that is drawn; `ours` is the contender that the others are compared with."""
+
+    ours: str
+    title: str
+    subtitle: str
+    footnote: str
+    contenders: Sequence[str]
+    """From top to bottom, but ours comes first; those without a bar in any panel are named all the same."""
+    panels: Sequence[Panel]
+
+
+def _microseconds(value: float) -> str:
+    """Three digits: 97.3, 412, 1,050."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _draw_bars(axes: Axes, panel: Panel, contenders: Sequence[str], ours: str) -> None:
+    by_name = {bar.contender: bar for bar in panel.bars}
+    present = [by_name[name] for name in contenders if name in by_name]
+    mine = by_name.get(ours)
+    fastest = min((bar.median for bar in present if bar is not mine), default=0.0)
+    longest = max((bar.high for bar in present), default=1.0)
+    for place, name in enumerate(contenders):
+        bar = by_name.get(name)
+        if bar is None:
+            axes.text(0.02 * longest, place, "not measured", va="center", color=_FAINT, fontsize=7, style="italic")
+            continue
+        is_fastest = bar.median == fastest
+        color = _OURS if bar is mine else _FASTEST if is_fastest else _PEER
+        whiskers = [[bar.median - bar.low], [bar.high - bar.median]]
+        axes.barh(
+            place, bar.median, 0.72, color=color, xerr=whiskers, error_kw={"ecolor": _INK, "lw": 0.9, "capsize": 1.5}
+        )
+        if bar is mine:
+            label, weight = f"{_microseconds(bar.median)} µs", "bold"
+        else:
+            label = f"{bar.median / mine.median:.1f}×" if mine else f"{_microseconds(bar.median)} µs"
+            weight = "bold" if is_fastest else "normal"
+        ink = _OURS if bar is mine else _INK
+        axes.text(bar.high + 0.03 * longest, place, label, va="center", color=ink, fontsize=8.5, weight=weight)
+    axes.set_xlim(0, 1.3 * longest)
+
+
+def _dress(axes: Axes, panel: Panel, contenders: Sequence[str], ours: str, is_first: bool) -> None:
+    """Title, scale, and the contenders' names beside the first panel."""
+    axes.set_ylim(len(contenders) - 0.45, -0.55)
+    axes.set_yticks(range(len(contenders)), contenders if is_first else [""] * len(contenders))
+    axes.tick_params(axis="y", length=0, labelsize=9, labelcolor=_INK)
+    for label in axes.get_yticklabels():
+        if label.get_text() == ours:
+            label.set_color(_OURS)
+            label.set_fontweight("bold")
+    axes.set_title(panel.name, loc="left", fontsize=10, weight="bold", color=_INK, pad=24)
+    axes.text(
+        0, 1.02, panel.subtitle, transform=axes.transAxes, va="bottom", fontsize=7, color=_FAINT, linespacing=1.25
+    )
+    axes.locator_params(axis="x", nbins=3)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axes.tick_params(axis="x", labelsize=7, colors=_FAINT, length=2)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(_PEER)
+
+
+def draw_picture(picture: Picture) -> Figure:
+    """A figure 1000 pixels wide at 100 dpi; save it at twice that for dense screens."""
+    contenders = sorted(picture.contenders, key=lambda name: name != picture.ours)
+    height = 1.75 + 0.27 * len(contenders)
+    figure = Figure(figsize=(_WIDTH, height), dpi=_DPI, facecolor="white")
+    columns = figure.subplots(1, max(1, len(picture.panels)), squeeze=False)[0]
+    figure.subplots_adjust(left=0.135, right=0.995, top=1 - 1.13 / height, bottom=0.52 / height, wspace=0.1)
+    for place, (axes, panel) in enumerate(zip(columns, picture.panels, strict=False)):
+        _draw_bars(axes, panel, contenders, picture.ours)
+        _dress(axes, panel, contenders, picture.ours, is_first=place == 0)
+    figure.text(0.008, 1 - 0.1 / height, picture.title, va="top", fontsize=13, weight="bold", color=_INK)
+    figure.text(0.008, 1 - 0.37 / height, picture.subtitle, va="top", fontsize=8.5, color=_FAINT)
+    figure.text(0.008, 0.08 / height, picture.footnote, va="bottom", fontsize=7.5, color=_FAINT)
+    return figure
+
+
+def draw(results: Mapping[str, Any]) -> Figure:
+    """The chart of the training steps in the results of `speed`, as its JSON file holds them.
+
+    We stand there with the most threads that were measured, each peer with the number that suits it best.
+    """
+    steps: Mapping[str, Any] = results["training_steps"]
+    rows: Mapping[str, Any] = steps["rows"]
+    threads = max(results["settings"]["threads"])
+    titles: Mapping[str, str] = {name: title for row in rows.values() for name, title in row["titles"].items()}
+    rounds = max((len(row["rounds"]["order"]) for row in rows.values() if row["rounds"]), default=0)
+    ours = titles.get(OURS, OURS)
+    used = f"{threads} threads" if threads > 1 else "1 thread"
+    beside = f"; peers with 1 to {threads} threads, as is fastest for them" if threads > 1 else ""
+    return draw_picture(
+        Picture(
+            ours=ours,
+            title="Microseconds for one training step: shorter is better",
+            subtitle=f"{results['machine']['cpu']}, {used}{beside} · {steps['data']['name']}, "
+            "every step on images drawn at random",
+            footnote=f"Bars: median of {rounds} interleaved rounds; whiskers: quartiles. Numbers: how many times as "
+            f"long as {ours}; dark: the fastest peer. Each panel has its own scale.",
+            contenders=[titles[name] for name in titles],
+            panels=[_panel(name, row) for name, row in rows.items()],
+        )
+    )
+
+
+def _panel(name: str, row: Mapping[str, Any]) -> Panel:
+    bars: list[Bar] = []
+    for contender, by_threads in row["microseconds"].items():
+        if by_threads:
+            threads = max(by_threads, key=int) if contender == OURS else min(by_threads, key=by_threads.__getitem__)
+            times = [1e6 * seconds for seconds in row["rounds"]["seconds"][f"{contender}@{threads}"]]
+            low, middle, high = (quantile(times, part) for part in (0.25, 0.5, 0.75))
+            bars.append(Bar(row["titles"][contender], middle, low, high))
+    net, _, training = row["title"].partition(", ")
+    return Panel(name, f"{net}\n{training}", bars)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Draw the chart of a JSON file of benchmarks/speed.py.")
+    parser.add_argument("results", type=Path)
+    parser.add_argument("picture", type=Path, nargs="?", help="default: beside the results")
+    arguments = parser.parse_args()
+    results = json.loads(arguments.results.read_text(encoding="utf-8"))
+    target = arguments.picture or arguments.results.with_suffix(".png")
+    draw(results).savefig(target)
+    print(f"wrote {target}")
+
+
+if __name__ == "__main__":
+    main()
