@@ -116,10 +116,10 @@ def _dress(axes: Axes, panel: Panel, contenders: Sequence[str], ours: str, is_fi
 def draw_picture(picture: Picture) -> Figure:
     """A figure 1000 pixels wide at 100 dpi; save it at twice that for dense screens."""
     contenders = sorted(picture.contenders, key=lambda name: name != picture.ours)
-    height = 1.75 + 0.27 * len(contenders)
+    height = 1.89 + 0.27 * len(contenders)
     figure = Figure(figsize=(_WIDTH, height), dpi=_DPI, facecolor="white")
     columns = figure.subplots(1, max(1, len(picture.panels)), squeeze=False)[0]
-    figure.subplots_adjust(left=0.135, right=0.995, top=1 - 1.13 / height, bottom=0.52 / height, wspace=0.1)
+    figure.subplots_adjust(left=0.135, right=0.995, top=1 - 1.13 / height, bottom=0.66 / height, wspace=0.1)
     for place, (axes, panel) in enumerate(zip(columns, picture.panels, strict=False)):
         _draw_bars(axes, panel, contenders, picture.ours)
         _dress(axes, panel, contenders, picture.ours, is_first=place == 0)
@@ -141,15 +141,15 @@ def draw(results: Mapping[str, Any]) -> Figure:
     rounds = max((len(row["rounds"]["order"]) for row in rows.values() if row["rounds"]), default=0)
     ours = titles.get(OURS, OURS)
     used = f"{threads} threads" if threads > 1 else "1 thread"
-    beside = f"; peers with 1 to {threads} threads, as is fastest for them" if threads > 1 else ""
+    beside = f" Peers on as many threads, up to {threads}, as are fastest for them." if threads > 1 else ""
     return draw_picture(
         Picture(
             ours=ours,
             title="Microseconds for one training step: shorter is better",
-            subtitle=f"{results['machine']['cpu']}, {used}{beside} · {steps['data']['name']}, "
+            subtitle=f"{results['machine']['cpu']}, {used} · {steps['data']['name']}, "
             "every step on images drawn at random",
             footnote=f"Bars: median of {rounds} interleaved rounds; whiskers: quartiles. Numbers: how many times as "
-            f"long as {ours}; dark: the fastest peer. Each panel has its own scale.",
+            f"long as {ours}; dark: the fastest peer.\nEach panel has its own scale.{beside}",
             contenders=[titles[name] for name in titles],
             panels=[_panel(name, row) for name, row in rows.items()],
         )

@@ -14,8 +14,6 @@ from benchmarks.settings import Settings
 from tinygrad_mlp.kernels.launch import get_num_threads, launch
 from tinygrad_mlp.kernels.simd import TARGET
 
-THREADS = [1, get_num_threads()]
-
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("parts", [1, 2, 3])
@@ -68,9 +66,8 @@ def test_caches_grow_and_hold() -> None:
 
 
 def test_rates_follow_from_the_work_and_the_fastest_block() -> None:
-    times = iter([1.0, 0.5, 2.0])
     loop = peak._Loop("copy", "L1", 1, "GB/s", work=4e9, run=lambda repeats: None)
-    rate = peak._rate(loop, repeats=2, times=list(times))
+    rate = peak._rate(loop, repeats=2, times=[1.0, 0.5, 2.0])
     assert (rate.best, rate.median) == (16.0, 8.0)  # 8e9 bytes in 0.5 s and in 1 s
 
 
@@ -79,12 +76,13 @@ def test_measure() -> None:
     peaks = peak.measure(Settings(quick=True))
     assert get_num_threads() == before
     for threads in Settings().threads:
-        assert peaks.flops(threads) > peaks.flops(threads, "float64") > 0
+        assert peaks.flops(threads) > 0
+        assert peaks.flops(threads, "float64") > 0
         assert peaks.bandwidth("memory", threads) > 0
         assert peaks.bandwidth("L1", threads, "copy") > 0
     assert json.loads(json.dumps(peaks.as_json()))["rates"]
 
-    console = Console(width=120, record=True, quiet=True)
+    console = Console(width=120)
     with console.capture() as capture:
         console.print(peaks.table())
-    del capture
+    assert "multiply-add, float64" in capture.get()
