@@ -59,6 +59,10 @@ def test_bad_standardization():
         fit_standardization(images.astype(float), "global")
     with pytest.raises(DataError, match="needs the statistics of training images"):
         fit_standardization(images[:0], "global")
+    of_pixels = fit_standardization(images, "feature")
+    for width in (1, 3):
+        with pytest.raises(ShapeError, match=rf"mean \(1, 2\) and std \(1, 2\) do not fit images of {width} pixels"):
+            of_pixels.kernel_arguments(np.zeros((2, width), np.uint8), np.float32)
 
 
 @given(labels=st.lists(st.integers(0, 3), max_size=6))

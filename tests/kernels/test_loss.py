@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tinygrad_mlp.errors import ArgumentError
+from tinygrad_mlp.errors import ArgumentError, IndexRangeError
 from tinygrad_mlp.kernels.launch import launch
 from tinygrad_mlp.kernels.loss import check_unit_interval, label_targets, labelled_mean
 
@@ -40,6 +40,12 @@ def test_label_targets(dtype, smoothing):
     expected = ((1 - smoothing) * np.eye(3)[LABELS.clip(0)] + smoothing / 3) * WEIGHT
     expected[2] = 0
     np.testing.assert_allclose(out, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("label", [3, -1, -(2**63), 2**63 - 1])
+def test_label_targets_of_a_label_that_is_no_class(label):
+    with pytest.raises(IndexRangeError, match=f"label {label} at position 1 is out of range"):
+        launch(label_targets, np.array([0, label]), WEIGHT, -100, 0.1, np.empty((2, 3)))
 
 
 def test_check_unit_interval():

@@ -227,3 +227,15 @@ def test_nll_loss_and_its_derivative(shape: tuple[int, int], dtype: Any) -> None
             slope[i, label] = -weight[label] * grad[i]
     np.testing.assert_array_equal(losses, expected)
     np.testing.assert_array_equal(out, slope)
+
+
+@pytest.mark.parametrize("label", [3, -1, 2**40, -(2**63), 2**63 - 1])
+def test_derivatives_check_labels_again(label: int) -> None:
+    """The array may have been written to since the forward pass."""
+    labels, out = np.array([0, label]), np.full((2, 3), 7.0)
+    grad, probabilities, weight = np.ones(2), np.full((2, 3), 1 / 3), np.ones(3)
+    with pytest.raises(IndexRangeError, match=f"cross_entropy_backward: label {label} at position 1"):
+        launch(softmax.cross_entropy_backward, grad, probabilities, labels, weight, IGNORE, 0.1, out)
+    with pytest.raises(IndexRangeError, match=f"nll_loss_backward: label {label} at position 1"):
+        launch(softmax.nll_loss_backward, grad, labels, weight, IGNORE, out)
+    assert (out == 7).all()

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+import tinygrad_mlp as tg
 from tinygrad_mlp import nn, optim
 from tinygrad_mlp.autodiff.tensor import Tensor
-from tinygrad_mlp.errors import ArgumentError, CheckpointError, DtypeError
+from tinygrad_mlp.errors import ArgumentError, CheckpointError, DtypeError, ShapeError
 
 
 class Net(nn.Module):
@@ -108,4 +109,12 @@ def test_a_net_that_changed_dtype_is_an_error() -> None:
     average = optim.ExponentialMovingAverage(net)
     net.double()
     with pytest.raises(DtypeError, match="weight was float32 and is now float64"):
+        average.update()
+
+
+def test_a_net_that_changed_shape_is_an_error() -> None:
+    net = Net()
+    average = optim.ExponentialMovingAverage(net)
+    net.weight = nn.Parameter(tg.ones(2, 2, dtype=tg.float64))
+    with pytest.raises(ShapeError, match=r"weight had shape \(2, 3\) and now has \(2, 2\); make the average after"):
         average.update()

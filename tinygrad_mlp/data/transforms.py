@@ -34,10 +34,18 @@ class Standardization:
     std: NDArray[np.float64] | None
 
     def kernel_arguments(self, pixels: NDArray[np.uint8], dtype: DTypeLike) -> tuple[NDArray[Any], NDArray[Any]]:
-        """(mean, inverse_std) in grey levels, as `gather_standardize` takes them for pixels (N, D)."""
+        """(mean, inverse_std) in grey levels, as `gather_standardize` takes them for pixels (N, D).
+
+        Raises `ShapeError` for statistics of each pixel that are those of images of another size.
+        """
         mean, std = self.mean, self.std
         if mean is None or std is None:
             mean, std = _moments(pixels, axis=1)
+        elif mean.shape != std.shape or mean.shape not in ((1, 1), (1, pixels.shape[1])):
+            raise ShapeError(
+                f"standardize: mean {mean.shape} and std {std.shape} do not fit images of {pixels.shape[1]} pixels; "
+                f"expected (1, 1) or (1, {pixels.shape[1]}), as fit_standardization gives for images of this size"
+            )
         return (mean * 255).astype(dtype), (1 / (std * 255)).astype(dtype)
 
     def describe(self) -> dict[str, object]:

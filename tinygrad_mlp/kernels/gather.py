@@ -45,8 +45,11 @@ def scatter_add_at(values: Array, out: Array, *indices: Array | None) -> None:
 
     One flat index for one flat array is what NumPy adds up fastest, five times faster than rows.
     """
+    try:
+        positions = _positions(out.shape)[_selector(indices)]
+    except IndexError as error:  # the way there was clear: they were changed since
+        raise IndexRangeError(f"gradient of indexing a tensor of shape {out.shape}: {error}") from None
     out.fill(0)
-    positions = _positions(out.shape)[_selector(indices)]
     np.add.at(out.reshape(-1), positions.reshape(-1), values.reshape(-1))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tinygrad_mlp.errors import ArgumentError
-from tinygrad_mlp.kernels.launch import Array, kernel
+from tinygrad_mlp.kernels.launch import BAD_LABEL, Array, kernel
 from tinygrad_mlp.kernels.sums import pairwise_sum
 
 __all__ = ["check_unit_interval", "label_targets", "labelled_mean"]
@@ -29,23 +29,29 @@ def labelled_mean(losses: Array, labels: Array, weight: Array, ignore_index: int
 
 
 @kernel(writes=("out",))
-def label_targets(labels: Array, weight: Array, ignore_index: int, label_smoothing: float, out: Array) -> None:
+def label_targets(
+    labels: Array, weight: Array, ignore_index: int, label_smoothing: float, out: Array, status: Array
+) -> None:
     """Targets t for which the loss of sample i is -sum_c t[i, c] log p[i, c] (see `softmax.cross_entropy`).
 
     t[i, c] = w[c] ((1 - e) [c = labels[i]] + e/C), and 0 in ignored rows: labels (N,) int64, weight (C,) -> out (N, C).
+    A label that is neither a class nor `ignore_index` sets `status`.
     """
     samples, classes = out.shape
     kind = out.dtype.type
     hard, spread = kind(1 - label_smoothing), kind(label_smoothing / max(classes, 1))
     for i in range(samples):
         label = labels[i]
-        if label != ignore_index and 0 <= label < classes:
-            for c in range(classes):
-                out[i, c] = spread * weight[c]
-            out[i, label] += hard * weight[label]
-        else:
+        if label == ignore_index:
             for c in range(classes):
                 out[i, c] = kind(0)
+            continue
+        if label < 0 or label >= classes:
+            status[0], status[1], status[2], status[3] = BAD_LABEL, i, label, classes
+            return
+        for c in range(classes):
+            out[i, c] = spread * weight[c]
+        out[i, label] += hard * weight[label]
 
 
 @kernel(writes=(), compiled=False)

@@ -178,13 +178,17 @@ def cross_entropy_backward(
     ignore_index: int,
     label_smoothing: float,
     out: Array,
+    status: Array,
 ) -> None:
     """Derivative of `cross_entropy` by the logits.
 
     grad[i] * ((1 - e) w[y] (p[j] - [j = y]) + e/C (p[j] sum_c w[c] - w[j])), 0 in ignored rows.
-    grad (N,), probabilities (N, C), labels (N,), weight (C,) -> out (N, C).
+    grad (N,), probabilities (N, C), labels (N,), weight (C,) -> out (N, C). Labels are checked again: the array may
+    have been changed since `cross_entropy`. A bad one sets `status`, and nothing is written.
     """
     samples, classes = probabilities.shape
+    if not _labels_are_good(labels, classes, ignore_index, status):
+        return
     kind = out.dtype.type
     hard, spread = kind(1 - label_smoothing), kind(label_smoothing / max(classes, 1))
     weight_total = pairwise_sum(weight)
@@ -221,8 +225,13 @@ def nll_loss(
 
 
 @kernel(writes=("out",))
-def nll_loss_backward(grad: Array, labels: Array, weight: Array, ignore_index: int, out: Array) -> None:
-    """-grad[i] * weight[y] at (i, y), 0 elsewhere: grad (N,), labels (N,), weight (C,) -> out (N, C)."""
+def nll_loss_backward(grad: Array, labels: Array, weight: Array, ignore_index: int, out: Array, status: Array) -> None:
+    """-grad[i] * weight[y] at (i, y), 0 elsewhere: grad (N,), labels (N,), weight (C,) -> out (N, C).
+
+    A bad label, put there since `nll_loss`, sets `status`, and nothing is written.
+    """
+    if not _labels_are_good(labels, weight.size, ignore_index, status):
+        return
     flat = out.reshape(-1)
     for j in range(flat.size):
         flat[j] = out.dtype.type(0)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_mlp.errors import CheckpointError, DtypeError
+from tinygrad_mlp.errors import CheckpointError, DtypeError, ShapeError
 from tinygrad_mlp.kernels.copy import copy, flat_view, memory_order
 from tinygrad_mlp.kernels.launch import Array, launch
 from tinygrad_mlp.kernels.update import average_step
@@ -43,7 +43,10 @@ class ExponentialMovingAverage:
         return int(self._updates[0])
 
     def update(self) -> None:
-        """Take one step towards the module's present weights. Raises `DtypeError` if they changed dtype since."""
+        """Take one step towards the module's present weights.
+
+        Raises `DtypeError` or `ShapeError` if they changed dtype or shape since.
+        """
         launch(np.add, self._updates, 1, self._updates)
         for name, tensor in self._module.state_dict().items():
             average, weight = self._average[name], tensor.array
@@ -51,6 +54,11 @@ class ExponentialMovingAverage:
                 raise DtypeError(
                     f"ExponentialMovingAverage: {name} was {average.dtype} and is now {weight.dtype}; make the average "
                     "after changing the net"
+                )
+            if average.shape != weight.shape:
+                raise ShapeError(
+                    f"ExponentialMovingAverage: {name} had shape {average.shape} and now has {weight.shape}; make the "
+                    "average after changing the net"
                 )
             if average.dtype.kind != "f":
                 launch(copy, weight, average)
