@@ -252,6 +252,15 @@ def test_check_finite_names_the_first_bad_element(data: st.DataObject) -> None:
     launch(elementwise.check_finite, np.ones(3, x.dtype))  # the error has been taken away
 
 
+@pytest.mark.parametrize("position", [0, 250_000, 400_006])
+def test_check_finite_on_several_threads(position: int) -> None:
+    x = np.ones(400_007, np.float32)
+    launch(elementwise.check_finite, x, work=x.size)
+    x[[position, 400_006]] = NAN
+    with pytest.raises(NonFiniteError, match=rf"check_finite: element {position} of 400007 is NaN or infinite"):
+        launch(elementwise.check_finite, x, work=x.size)
+
+
 def test_check_finite_keeps_an_earlier_error() -> None:
     status = np.array([NOT_FINITE, 5, 0, 9], np.int64)
     elementwise.check_finite.serial()(np.array([NAN]), status)

@@ -1,8 +1,13 @@
-"""Optimizer steps, moving average and clipping against their formulas in NumPy."""
+"""Optimizer steps, moving average and clipping against their formulas in NumPy; the same bits on any threads."""
 
 from __future__ import annotations
 
+import hashlib
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +17,7 @@ from tinygrad_mlp.kernels import update
 from tinygrad_mlp.kernels.launch import NOT_FINITE, Kernel, launch
 
 DTYPES = [np.float32, np.float64]
-SIZES = [0, 1, 17, 1000]
+SIZES = [0, 1, 17, 20_001]  # the last makes several blocks
 LR, DECAY, L1 = 0.1, 0.03, 0.02
 Arrays = list[np.ndarray]
 
@@ -187,3 +192,30 @@ def test_clip_scale_leaves_values_alone_when_the_norm_is_not_finite(norm: float)
     values = numbers(20, np.float32, 0)
     launch(update.clip_scale, values, np.array([norm]), 1.0)
     np.testing.assert_array_equal(values, numbers(20, np.float32, 0))
+
+
+def digest() -> str:
+    """Hash of what each step makes of a run large enough for several threads, the last block of which is short."""
+    found = hashlib.sha256()
+    for kernel, _, states, own in STEPS:
+        arrays = [numbers(300_007, np.float32, 0), *(np.zeros(300_007, np.float32) for _ in range(states))]
+        options, steps = np.array([LR, DECAY, L1, *own]), np.zeros(2, np.int64)
+        for t in range(2):
+            launch(kernel, arrays[0], numbers(300_007, np.float32, t + 1), *arrays[1:], options, steps, work=300_007)
+        for array in (*arrays, steps):
+            found.update(array.tobytes())
+    return found.hexdigest()
+
+
+def test_bits_do_not_depend_on_the_number_of_threads() -> None:
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import test_update as tests\n"
+        "from tinygrad_mlp.kernels.launch import set_num_threads\n"
+        "for threads in (1, 2, 4):\n"
+        "    set_num_threads(threads)\n"
+        "    print(tests.digest())"
+    )
+    environment = {**os.environ, "NUMBA_NUM_THREADS": "4"}
+    command = [sys.executable, "-c", code, str(Path(__file__).parent)]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert result.stdout.split() == [digest()] * 3

@@ -8,7 +8,7 @@ input x. At kinks, infinities and NaN the results are PyTorch's. Errors of the f
 import math
 
 from tinygrad_mlp.kernels import approx
-from tinygrad_mlp.kernels.launch import NOT_FINITE, Array, kernel, select
+from tinygrad_mlp.kernels.launch import NOT_FINITE, Array, device, kernel, prange, select
 
 __all__ = [
     "check_finite",
@@ -48,7 +48,7 @@ _NORMAL_PEAK = 1 / math.sqrt(2 * math.pi)  # density of the standard normal dist
 _GELU_LINEAR = 2 * math.sqrt(2 / math.pi)
 _GELU_CUBIC = 0.044715 * _GELU_LINEAR
 
-_FINITE_BLOCK = 8192  # elements that check_finite looks at before it decides whether to go on
+_FINITE_BLOCK = 8192  # elements that one thread of check_finite looks at at a time
 
 
 @kernel(writes=("out",), flat=True)
@@ -279,19 +279,25 @@ def fill(out: Array, value: float) -> None:
         out[i] = number
 
 
-@kernel(writes=())
+@device
+def _has_bad(x: Array) -> bool:
+    """Whether a 1-d array holds a NaN or an infinity."""
+    zero, found = x.dtype.type(0), False
+    for i in range(x.size):
+        found |= x[i] - x[i] != zero  # NaN - NaN and inf - inf are NaN, which differs from every number
+    return found
+
+
+@kernel(writes=(), parallel=True)
 def check_finite(x: Array, status: Array) -> None:
     """Set `status` to the first NaN or infinity of the 1-d array x, unless an earlier error stands there already."""
     if status[0] != 0:
         return
-    zero = x.dtype.type(0)
-    for start in range(0, x.size, _FINITE_BLOCK):
-        block = x[start : start + _FINITE_BLOCK]
-        found = False
-        for i in range(block.size):
-            found |= block[i] - block[i] != zero  # NaN - NaN and inf - inf are NaN, which differs from every number
-        if found:
-            for i in range(block.size):
-                if block[i] - block[i] != zero:
-                    status[0], status[1], status[2], status[3] = NOT_FINITE, start + i, 0, x.size
-                    return
+    bad_blocks = 0
+    for block in prange((x.size + _FINITE_BLOCK - 1) // _FINITE_BLOCK):
+        bad_blocks += _has_bad(x[block * _FINITE_BLOCK : (block + 1) * _FINITE_BLOCK])
+    if bad_blocks > 0:
+        position = 0
+        while not _has_bad(x[position : position + 1]):
+            position += 1
+        status[0], status[1], status[2], status[3] = NOT_FINITE, position, 0, x.size

@@ -7,7 +7,8 @@ length. Whatever may change from step to step stands in arrays, so that a record
   λ·sign(w)), then the optimizer's own numbers in the order that its kernel states;
 - `steps`, int64: how many steps each parameter of the run has made, all equal; a kernel counts on by itself.
 
-Every step returns without writing while the status word is set: after a NaN nothing is updated.
+Every step returns without writing while the status word is set: after a NaN nothing is updated. Steps go through their
+run in blocks, which large runs (`launch(..., work=)`) share out among the threads.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_mlp.kernels.launch import Array, device, kernel, select, summing_device
+from tinygrad_mlp.kernels.launch import Array, device, kernel, prange, select, summing_device
 
 __all__ = [
     "OWN",
@@ -38,6 +39,8 @@ LR, DECAY, L1 = 0, 1, 2  # places in `options`
 OWN = 3  # place of the first of the optimizer's own numbers
 
 _BLOCK = 256  # gradients whose squares are added up in one loop
+_LANES = 64  # greatest numbers that are kept side by side
+_STEP_BLOCK = 8192  # elements that one thread takes at a time: a multiple of a cache line, and small beside 200,000
 
 
 @device
@@ -47,25 +50,39 @@ def penalised(grad: Any, weight: Any, decay: Any, l1: Any) -> Any:
 
 
 @device
+def blocks(x: Array) -> int:
+    """How many blocks a run makes."""
+    return (x.size + _STEP_BLOCK - 1) // _STEP_BLOCK
+
+
+@device
+def part(x: Array, block: int) -> Array:
+    """One block of an array of the run, a view."""
+    return x[block * _STEP_BLOCK : (block + 1) * _STEP_BLOCK]
+
+
+@device
 def count_step(steps: Array) -> None:
     """One more step for each parameter of the run."""
     for i in range(steps.size):
         steps[i] += 1
 
 
-@kernel(writes=("weight", "steps"))
+@kernel(writes=("weight", "steps"), parallel=True)
 def sgd_step(weight: Array, grad: Array, options: Array, steps: Array, status: Array) -> None:
     """w ← w − lr·g."""
     if status[0] != 0:
         return
     number = weight.dtype.type
     rate, decay, l1 = number(options[LR]), number(options[DECAY]), number(options[L1])
-    for i in range(weight.size):
-        weight[i] -= rate * penalised(grad[i], weight[i], decay, l1)
+    for block in prange(blocks(weight)):
+        w, gradient = part(weight, block), part(grad, block)
+        for i in range(w.size):
+            w[i] -= rate * penalised(gradient[i], w[i], decay, l1)
     count_step(steps)
 
 
-@kernel(writes=("weight", "velocity", "steps"))
+@kernel(writes=("weight", "velocity", "steps"), parallel=True)
 def sgd_momentum_step(weight: Array, grad: Array, velocity: Array, options: Array, steps: Array, status: Array) -> None:
     """PyTorch's momentum: v ← μ·v + (1 − dampening)·g (v = g in the first step); w ← w − lr·v, Nesterov: g + μ·v.
 
@@ -79,14 +96,16 @@ def sgd_momentum_step(weight: Array, grad: Array, velocity: Array, options: Arra
     gain = number(1) if steps[0] == 0 else number(1 - options[OWN + 1])
     ahead = momentum if nesterov else number(1)  # the update is ahead·v + also·g
     also = number(1) if nesterov else number(0)
-    for i in range(weight.size):
-        g = penalised(grad[i], weight[i], decay, l1)
-        velocity[i] = momentum * velocity[i] + gain * g
-        weight[i] -= rate * (ahead * velocity[i] + also * g)
+    for block in prange(blocks(weight)):
+        w, gradient, v = part(weight, block), part(grad, block), part(velocity, block)
+        for i in range(w.size):
+            g = penalised(gradient[i], w[i], decay, l1)
+            v[i] = momentum * v[i] + gain * g
+            w[i] -= rate * (ahead * v[i] + also * g)
     count_step(steps)
 
 
-@kernel(writes=("weight", "velocity", "steps"))
+@kernel(writes=("weight", "velocity", "steps"), parallel=True)
 def sgd_averaged_step(weight: Array, grad: Array, velocity: Array, options: Array, steps: Array, status: Array) -> None:
     """Averaged momentum: Δ ← γ·Δ + (1 − γ)·lr·g, also in the first step; w ← w − Δ. Own option: γ."""
     if status[0] != 0:
@@ -94,13 +113,15 @@ def sgd_averaged_step(weight: Array, grad: Array, velocity: Array, options: Arra
     number = weight.dtype.type
     decay, l1, gamma = number(options[DECAY]), number(options[L1]), number(options[OWN])
     rate = number((1 - options[OWN]) * options[LR])
-    for i in range(weight.size):
-        velocity[i] = gamma * velocity[i] + rate * penalised(grad[i], weight[i], decay, l1)
-        weight[i] -= velocity[i]
+    for block in prange(blocks(weight)):
+        w, gradient, v = part(weight, block), part(grad, block), part(velocity, block)
+        for i in range(w.size):
+            v[i] = gamma * v[i] + rate * penalised(gradient[i], w[i], decay, l1)
+            w[i] -= v[i]
     count_step(steps)
 
 
-@kernel(writes=("weight", "mean", "square", "steps"))
+@kernel(writes=("weight", "mean", "square", "steps"), parallel=True)
 def adam_step(
     weight: Array, grad: Array, mean: Array, square: Array, options: Array, steps: Array, status: Array
 ) -> None:
@@ -119,15 +140,17 @@ def adam_step(
     kept = number(1 - options[LR] * options[OWN + 3])
     eps = number(options[OWN + 2])
     b1, b2, new1, new2 = number(beta1), number(beta2), number(1 - beta1), number(1 - beta2)
-    for i in range(weight.size):
-        g = penalised(grad[i], weight[i], decay, l1)
-        mean[i] = b1 * mean[i] + new1 * g
-        square[i] = b2 * square[i] + new2 * g * g
-        weight[i] = kept * weight[i] - rate * mean[i] / (math.sqrt(square[i]) * root + eps)
+    for block in prange(blocks(weight)):
+        w, gradient, m, v = part(weight, block), part(grad, block), part(mean, block), part(square, block)
+        for i in range(w.size):
+            g = penalised(gradient[i], w[i], decay, l1)
+            m[i] = b1 * m[i] + new1 * g
+            v[i] = b2 * v[i] + new2 * g * g
+            w[i] = kept * w[i] - rate * m[i] / (math.sqrt(v[i]) * root + eps)
     count_step(steps)
 
 
-@kernel(writes=("weight", "square", "mean", "velocity", "steps"))
+@kernel(writes=("weight", "square", "mean", "velocity", "steps"), parallel=True)
 def rmsprop_step(
     weight: Array,
     grad: Array,
@@ -151,23 +174,26 @@ def rmsprop_step(
     alpha, new = number(options[OWN]), number(1 - options[OWN])
     eps, momentum = number(options[OWN + 1]), number(options[OWN + 2])
     centered, moving = options[OWN + 3] != 0, options[OWN + 2] != 0
-    for i in range(weight.size):
-        g = penalised(grad[i], weight[i], decay, l1)
-        square[i] = alpha * square[i] + new * g * g
-        variance = square[i]
-        if centered:
-            mean[i] = alpha * mean[i] + new * g
-            variance -= mean[i] * mean[i]
-            variance = select(variance < zero, zero, variance)  # it may be rounded below 0
-        change = g / (math.sqrt(variance) + eps)
-        if moving:
-            change += momentum * velocity[i]
-            velocity[i] = change
-        weight[i] -= rate * change
+    for block in prange(blocks(weight)):
+        w, gradient, s = part(weight, block), part(grad, block), part(square, block)
+        m, v = part(mean, block), part(velocity, block)
+        for i in range(w.size):
+            g = penalised(gradient[i], w[i], decay, l1)
+            s[i] = alpha * s[i] + new * g * g
+            variance = s[i]
+            if centered:
+                m[i] = alpha * m[i] + new * g
+                variance -= m[i] * m[i]
+                variance = select(variance < zero, zero, variance)  # it may be rounded below 0
+            change = g / (math.sqrt(variance) + eps)
+            if moving:
+                change += momentum * v[i]
+                v[i] = change
+            w[i] -= rate * change
     count_step(steps)
 
 
-@kernel(writes=("weight", "total", "steps"))
+@kernel(writes=("weight", "total", "steps"), parallel=True)
 def adagrad_step(weight: Array, grad: Array, total: Array, options: Array, steps: Array, status: Array) -> None:
     """Adagrad (Duchi, Hazan & Singer 2011): s ← s + g²; w ← w − lr/(1 + t·lr_decay)·g/(√s + ε).
 
@@ -181,14 +207,16 @@ def adagrad_step(weight: Array, grad: Array, total: Array, options: Array, steps
     if steps[0] == 0:
         for i in range(total.size):
             total[i] = number(options[OWN + 2])
-    for i in range(weight.size):
-        g = penalised(grad[i], weight[i], decay, l1)
-        total[i] += g * g
-        weight[i] -= rate * g / (math.sqrt(total[i]) + eps)
+    for block in prange(blocks(weight)):
+        w, gradient, s = part(weight, block), part(grad, block), part(total, block)
+        for i in range(w.size):
+            g = penalised(gradient[i], w[i], decay, l1)
+            s[i] += g * g
+            w[i] -= rate * g / (math.sqrt(s[i]) + eps)
     count_step(steps)
 
 
-@kernel(writes=("weight", "square", "delta", "steps"))
+@kernel(writes=("weight", "square", "delta", "steps"), parallel=True)
 def adadelta_step(
     weight: Array, grad: Array, square: Array, delta: Array, options: Array, steps: Array, status: Array
 ) -> None:
@@ -198,12 +226,14 @@ def adadelta_step(
     number = weight.dtype.type
     rate, decay, l1 = number(options[LR]), number(options[DECAY]), number(options[L1])
     rho, new, eps = number(options[OWN]), number(1 - options[OWN]), number(options[OWN + 1])
-    for i in range(weight.size):
-        g = penalised(grad[i], weight[i], decay, l1)
-        square[i] = rho * square[i] + new * g * g
-        change = math.sqrt(delta[i] + eps) / math.sqrt(square[i] + eps) * g
-        delta[i] = rho * delta[i] + new * change * change
-        weight[i] -= rate * change
+    for block in prange(blocks(weight)):
+        w, gradient, s, d = part(weight, block), part(grad, block), part(square, block), part(delta, block)
+        for i in range(w.size):
+            g = penalised(gradient[i], w[i], decay, l1)
+            s[i] = rho * s[i] + new * g * g
+            change = math.sqrt(d[i] + eps) / math.sqrt(s[i] + eps) * g
+            d[i] = rho * d[i] + new * change * change
+            w[i] -= rate * change
     count_step(steps)
 
 
@@ -236,10 +266,15 @@ def square_sum(values: Array, total: Array) -> None:
 @kernel(writes=("total",))
 def largest(values: Array, total: Array) -> None:
     """Raise a float64 array of one to max |v|; a NaN makes it NaN for good."""
-    for i in range(values.size):
-        size = np.float64(abs(values[i]))
-        if not size <= total[0]:
-            total[0] = total[0] if math.isnan(total[0]) else size
+    peaks = np.zeros(_LANES, values.dtype)  # one in each lane: vectors are compared with vectors
+    for start in range(0, values.size, _LANES):
+        some = values[start : start + _LANES]
+        for i in range(some.size):
+            size, peak = abs(some[i]), peaks[i]
+            peaks[i] = select((size <= peak) | math.isnan(peak), peak, size)
+    for i in range(_LANES):
+        if not peaks[i] <= total[0]:
+            total[0] = total[0] if math.isnan(total[0]) else np.float64(peaks[i])
 
 
 @kernel(writes=("values",))

@@ -163,7 +163,7 @@ class Optimizer:
 
     def _check_finite(self, run: Run) -> None:
         try:
-            launch(check_finite, run.grad)
+            launch(check_finite, run.grad, work=run.grad.size)
         except NonFiniteError as error:
             gradients = [(m.name, m.parameter.grad.array) for m in run.members if m.parameter.grad is not None]
             name, array = next((name, array) for name, array in gradients if not np.isfinite(array).all())

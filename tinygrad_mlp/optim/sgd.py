@@ -78,8 +78,8 @@ class SGD(Optimizer):
     def update(self, run: Run, group: Mapping[str, Any]) -> None:
         """The kernel of the kind of momentum; without any, the state stays untouched."""
         if group["averaged"]:
-            launch(sgd_averaged_step, run.weight, run.grad, *run.state, run.options, run.steps)
+            launch(sgd_averaged_step, run.weight, run.grad, *run.state, run.options, run.steps, work=run.weight.size)
         elif group["momentum"]:
-            launch(sgd_momentum_step, run.weight, run.grad, *run.state, run.options, run.steps)
+            launch(sgd_momentum_step, run.weight, run.grad, *run.state, run.options, run.steps, work=run.weight.size)
         else:
-            launch(sgd_step, run.weight, run.grad, run.options, run.steps)
+            launch(sgd_step, run.weight, run.grad, run.options, run.steps, work=run.weight.size)
