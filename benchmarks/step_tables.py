@@ -7,7 +7,6 @@ from typing import Any
 
 from rich.console import Group
 from rich.table import Table
-from rich.text import Text
 
 from benchmarks.settings import Settings
 from benchmarks.statistics import Interval, geometric_mean_of_medians
@@ -56,11 +55,7 @@ class TrainingSteps:
 
     def table(self) -> Group:
         """For the screen."""
-        lines = [
-            *self._lines(),
-            *(Text(f"REFUSED OR FAILED  {trouble}", style="bold red") for trouble in self.troubles),
-        ]
-        return Group(self._times(), self._ratios(), *lines)
+        return Group(self._times(), self._ratios(), *self._lines())
 
     def _times(self) -> Table:
         threads = " / ".join(map(str, self.settings.threads))
@@ -118,8 +113,12 @@ class TrainingSteps:
             "is allowed)."
         )
         holds = {name: how for row in self.rows for name, how in row.holds.items()}
-        held = "; ".join(f"{CONTENDERS[name].title}: {how}" for name, how in holds.items())
-        lines.append(f"Images in memory: {held}.")
+        for how in dict.fromkeys(holds.values()):
+            named = ", ".join(CONTENDERS[name].title for name in holds if holds[name] == how)
+            lines.append(f"Images in memory as {how}: {named}.")
+        told = [versions for row in self.rows for versions in row.versions.values()]
+        found = {f"{package} {number}" for versions in told for package, number in versions.items()}
+        lines.append(f"Versions of the contenders: {', '.join(sorted(found))}.")
         if self.missing:
             named = ", ".join(f"{CONTENDERS[name].title} (no {package})" for name, package in self.missing.items())
             lines.append(f"Missing: {named}. Install them here, or name their Python with --peers-python.")
@@ -157,7 +156,7 @@ class TrainingSteps:
             "titles": {name: CONTENDERS[name].title for name in self.contenders},
             "fastest_peer": {"contender": peer.contender, "threads": peer.threads} if peer else None,
             **{name: asdict(interval) if interval else None for name, interval in intervals.items()},
-            "spread": row.spread(),
+            "spread": {run.name: row.rounds.spread(run.name) for run in row.runs} if row.rounds else {},
             "loss_errors": {run.name: error for run, error in row.loss_errors.items()},
             "holds": row.holds,
             "versions": row.versions,
