@@ -381,19 +381,19 @@ def run(work):
     launch(squares, x, out, work=work)
     return (out == x * x).all()
 
-assert run(1000) and squares._threaded is None, "little work: one thread"
+assert run(1000) and squares.threaded_code is None, "little work: one thread"
 set_num_threads(1)
-assert run(x.size) and squares._threaded is None, "one thread was asked for"
+assert run(x.size) and squares.threaded_code is None, "one thread was asked for"
 set_num_threads(2)
-squares._serial = None
-assert run(x.size) and squares._serial is None and squares._threaded is not None, "two threads"
+squares.serial_code = None
+assert run(x.size) and squares.serial_code is None and squares.threaded_code is not None, "two threads"
 with ThreadPoolExecutor(6) as pool:
     assert all(pool.map(run, [x.size, 1] * 60)), "several Python threads"
 if hasattr(os, "fork"):
-    squares._serial = None
+    squares.serial_code = None
     child = os.fork()
     if child == 0:
-        good = run(x.size) and squares._serial is not None
+        good = run(x.size) and squares.serial_code is not None
         os._exit(0 if good else 1)
     assert os.waitpid(child, 0)[1] == 0, "serial after a fork"
     assert run(x.size)

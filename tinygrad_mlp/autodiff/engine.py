@@ -7,11 +7,12 @@ sum, over all v_i that it enters, of the adjoint of v_i times the local derivati
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 
 import numpy as np
 
 from tinygrad_mlp.autodiff.mode import anomaly, set_grad_enabled
-from tinygrad_mlp.autodiff.tensor import Tensor, wrap
+from tinygrad_mlp.autodiff.tensor import Hook, Node, Tensor, wrap
 from tinygrad_mlp.errors import DtypeError, GradientError, NonFiniteError, ShapeError
 from tinygrad_mlp.kernels.copy import copy, is_dense
 from tinygrad_mlp.kernels.elementwise import check_finite
@@ -96,26 +97,33 @@ def _run(
         order = _ordered(roots)
         found: dict[int, Tensor] = {}
         # Memory that a leaf's .grad must not share: values of the graph, and gradients already handed out.
-        taken = {_owner(tensor.array) for tensor in order} | {_owner(seed.array) for seed in pending.values()}
+        taken = {_owner(tensor.array) for tensor in order}
+        taken.update([_owner(seed.array) for seed in pending.values()])
         for tensor in order:
             gradient = pending.pop(id(tensor), None)
             if gradient is None:
                 continue
-            for hook in tensor.hooks or ():
-                replacement = hook(gradient)
-                if replacement is not None:
-                    gradient = replacement
-                taken.add(_owner(gradient.array))  # the hook may have kept it
+            if tensor.hooks:
+                gradient = _hooked(tensor.hooks, gradient)
+                taken.add(_owner(gradient.array))  # a hook may have kept it
             if wanted is not None:
                 if id(tensor) in wanted:
                     found[id(tensor)] = gradient
             elif tensor.node is None:
                 _accumulate(tensor, gradient, create_graph, taken)
             if tensor.node is not None:
-                _step(tensor, gradient, pending)
+                _step(tensor, tensor.node, gradient, pending)
                 if not retain_graph:
                     tensor.node.release()
     return found
+
+
+def _hooked(hooks: list[Hook], gradient: Tensor) -> Tensor:
+    for hook in hooks:
+        replacement = hook(gradient)
+        if replacement is not None:
+            gradient = replacement
+    return gradient
 
 
 def _seed(root: Tensor, weight: Tensor | None) -> Tensor:
@@ -125,9 +133,7 @@ def _seed(root: Tensor, weight: Tensor | None) -> Tensor:
             "backward: this tensor does not require grad: no input of it did, or it was computed under no_grad"
         )
     if weight is not None:
-        if not isinstance(weight, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]  callers without types
-            raise DtypeError(f"backward: the given gradient is a {type(weight).__name__}, expected a Tensor")
-        _check_gradient(weight, root, "backward: the given gradient")
+        _check_gradient(weight, root)
         return weight
     if root.array.size != 1:
         raise GradientError(
@@ -145,47 +151,44 @@ def _seed(root: Tensor, weight: Tensor | None) -> Tensor:
 
 
 def _ordered(roots: list[Tensor]) -> list[Tensor]:
-    """All tensors that need a gradient, each before its inputs (depth first, without recursion)."""
-    order: list[Tensor] = []
+    """All tensors that need a gradient: the computed ones, each before what it was computed from, then the leaves."""
+    computed: list[tuple[int, Tensor]] = []
+    leaves: list[Tensor] = []
     seen: set[int] = set()
-    stack = [(root, False) for root in roots]
+    stack = list(roots)
     while stack:
-        tensor, inputs_done = stack.pop()
-        if inputs_done:
-            order.append(tensor)
-            continue
+        tensor = stack.pop()
         if id(tensor) in seen:
             continue
         seen.add(id(tensor))
-        stack.append((tensor, True))
-        if tensor.node is not None:
-            tensor.node.check_usable(tensor)
-            stack.extend(
-                (parent, False) for parent in tensor.node.inputs if parent is not None and parent.requires_grad
-            )
-    order.reverse()
-    return order
+        node = tensor.node
+        if node is None:
+            leaves.append(tensor)
+            continue
+        node.check_usable(tensor)
+        computed.append((node.order, tensor))
+        stack.extend([parent for parent in node.inputs if parent is not None and parent.requires_grad])
+    computed.sort(key=itemgetter(0), reverse=True)
+    return [*[tensor for _, tensor in computed], *leaves]
 
 
-def _step(tensor: Tensor, gradient: Tensor, pending: dict[int, Tensor]) -> None:
+def _step(tensor: Tensor, node: Node, gradient: Tensor, pending: dict[int, Tensor]) -> None:
     """Push the gradient of one op's output on to its inputs."""
-    node = tensor.node
-    assert node is not None and node.backward is not None
-    checking = anomaly.set(False)  # what an op makes on its way back may be masked; its gradients are checked below
+    assert node.backward is not None
+    watching = anomaly.get()
+    if watching:  # what an op makes on its way back may be masked; its gradients are checked below
+        anomaly.set(False)
     try:
         result = node.backward(gradient, tensor)
     finally:
-        anomaly.reset(checking)
+        if watching:
+            anomaly.set(True)
     gradients = result if isinstance(result, tuple) else (result,)
-    if len(gradients) < len(node.inputs):
-        gradients = (*gradients, *([None] * (len(node.inputs) - len(gradients))))
     for position, (parent, part) in enumerate(zip(node.inputs, gradients, strict=False)):
-        if parent is None or not parent.requires_grad:
+        if part is None or parent is None or not parent.requires_grad:
             continue
-        if part is None:
-            continue
-        _check_gradient(part, parent, f"op {node.name}: the gradient of argument {position}")
-        if anomaly.get() and not np.isfinite(part.array).all():
+        _check_gradient(part, parent, node, position)
+        if watching and not np.isfinite(part.array).all():
             _raise_anomaly(node.name, node.path, part.array, position)
         earlier = pending.get(id(parent))
         pending[id(parent)] = part if earlier is None else earlier + part
@@ -212,13 +215,18 @@ def _owner(array: Array) -> int:
     return id(array if array.base is None else array.base)
 
 
-def _check_gradient(gradient: Tensor, tensor: Tensor, what: str) -> None:
-    if not isinstance(gradient, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]  rules without types
+def _check_gradient(gradient: Tensor, tensor: Tensor, node: Node | None = None, position: int = 0) -> None:
+    """Raise unless the gradient is like its tensor; it is what `node` gave its argument, or what the caller gave."""
+    if isinstance(gradient, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]  rules without types
+        got, expected = gradient.array, tensor.array
+        if got.dtype == expected.dtype and got.shape == expected.shape:
+            return
+    what = f"op {node.name}: the gradient of argument {position}" if node else "backward: the given gradient"
+    if not isinstance(gradient, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise DtypeError(f"{what} is of type {type(gradient).__name__}, expected a Tensor; backward computes with ops")
-    if gradient.array.shape != tensor.array.shape:
+    if gradient.shape != tensor.shape:
         raise ShapeError(f"{what} has shape {gradient.shape}, expected {tensor.shape}")
-    if gradient.array.dtype != tensor.array.dtype:
-        raise DtypeError(f"{what} has dtype {gradient.dtype}, expected {tensor.dtype}")
+    raise DtypeError(f"{what} has dtype {gradient.dtype}, expected {tensor.dtype}")
 
 
 def _raise_anomaly(name: str, path: str, array: Array, position: int) -> None:

@@ -70,10 +70,9 @@ def _make(rule: Callable[..., tuple[Array, Backward]], view: bool) -> Callable[.
         if anomaly.get():
             _check_output(name, out.array, args)
         if grad_enabled.get():
-            inputs = tuple([arg if isinstance(arg, Tensor) else None for arg in args])
-            for tensor in inputs:
-                if tensor is not None and tensor.requires_grad:
-                    out.node = Node(name, inputs, backward, out)
+            for arg in args:
+                if isinstance(arg, Tensor) and arg.requires_grad:
+                    out.node = Node(name, args, backward, out)
                     out.requires_grad = True
                     break
         return out

@@ -6,6 +6,7 @@ for readers and type checkers.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
@@ -19,7 +20,7 @@ from tinygrad_mlp.autodiff.text import array_text
 from tinygrad_mlp.errors import ArgumentError, DtypeError, GradientError, ShapeError
 from tinygrad_mlp.kernels.launch import Array
 
-__all__ = ["Backward", "Dim", "Index", "Node", "Operand", "Tensor", "wrap"]
+__all__ = ["Backward", "Dim", "Hook", "Index", "Node", "Operand", "Tensor", "wrap"]
 
 Backward: TypeAlias = "Callable[[Tensor, Tensor], Tensor | None | tuple[Tensor | None, ...]]"
 Hook: TypeAlias = "Callable[[Tensor], Tensor | None]"
@@ -27,15 +28,23 @@ Hook: TypeAlias = "Callable[[Tensor], Tensor | None]"
 _KINDS = "fiub"  # float32 and float64, integers, bool
 
 
+_creation = itertools.count()
+
+
 class Node:
-    """How one tensor was computed: the op, its arguments (None where one is no Tensor), and the way back."""
+    """How one tensor was computed: the op, its arguments (None where one is no Tensor), and the way back.
 
-    __slots__ = ("backward", "inputs", "name", "out_version", "path", "versions")
+    `order` counts nodes in the order of their making, so that an op's is above those of all that it was computed from.
+    """
 
-    def __init__(self, name: str, inputs: tuple[Tensor | None, ...], backward: Backward, out: Tensor) -> None:
+    __slots__ = ("backward", "inputs", "name", "order", "out_version", "path", "versions")
+
+    def __init__(self, name: str, args: tuple[Any, ...], backward: Backward, out: Tensor) -> None:
+        inputs = tuple([arg if isinstance(arg, Tensor) else None for arg in args])
         self.name = name
-        self.inputs = inputs
+        self.inputs: tuple[Tensor | None, ...] = inputs
         self.backward: Backward | None = backward
+        self.order = next(_creation)
         self.versions = [0 if tensor is None else tensor.counter[0] for tensor in inputs]
         self.out_version = out.counter[0]
         self.path = module_stack.path() if anomaly.get() else ""
@@ -50,11 +59,12 @@ class Node:
                 f"op {self.name}: its part of the graph was freed by an earlier backward(); to go through it twice, "
                 "pass retain_graph=True to the first"
             )
-        for position, (tensor, version) in enumerate(zip(self.inputs, self.versions, strict=True)):
-            if tensor is not None and tensor.counter[0] != version:
-                self._raise_changed(f"argument {position}", tensor)
         if out.counter[0] != self.out_version:
             self._raise_changed("its result", out)
+        if [0 if tensor is None else tensor.counter[0] for tensor in self.inputs] != self.versions:
+            for position, (tensor, version) in enumerate(zip(self.inputs, self.versions, strict=True)):
+                if tensor is not None and tensor.counter[0] != version:
+                    self._raise_changed(f"argument {position}", tensor)
 
     def _raise_changed(self, what: str, tensor: Tensor) -> None:
         raise GradientError(

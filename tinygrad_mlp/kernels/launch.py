@@ -159,8 +159,9 @@ class Kernel:
         self.parallel = parallel
         self.has_status = parameters[-1] == "status"
         self.flags = _SUM_FLAGS if sums_only else _FLAGS
-        self._serial: Callable[..., None] | None = None if compiled else function
-        self._threaded: Callable[..., None] | None = None
+        self.arrays: tuple[int, ...] = ()  # which parameters are arrays
+        self.serial_code: Callable[..., None] | None = None if compiled else function
+        self.threaded_code: Callable[..., None] | None = None
 
     def __repr__(self) -> str:
         return f"Kernel({self.name})"
@@ -170,17 +171,36 @@ class Kernel:
         dispatcher._cache = kernel_cache(self.function, f"parallel={parallel}")
         return dispatcher
 
+    def canonical(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Copies of inputs that are not C-contiguous, aligned and writable: each would be one more compilation."""
+        for place in self.arrays or self._find_arrays(args):
+            if not args[place].flags.carray:
+                break
+        else:
+            return args
+        canonical = list(args)
+        for place in self.arrays:
+            if not args[place].flags.carray:
+                _check_not_written(self, place, args[place])
+                canonical[place] = args[place].copy(order="C")
+        return tuple(canonical)
+
+    def _find_arrays(self, args: tuple[Any, ...]) -> tuple[int, ...]:
+        """At the first launch, see which parameters are arrays."""
+        self.arrays = tuple([place for place, arg in enumerate(args) if isinstance(arg, np.ndarray)])
+        return self.arrays
+
     def serial(self) -> Callable[..., None]:
         """The function to call on one thread."""
-        if self._serial is None:
-            self._serial = self._dispatcher(parallel=False)
-        return self._serial
+        if self.serial_code is None:
+            self.serial_code = self._dispatcher(parallel=False)
+        return self.serial_code
 
     def threaded(self) -> Callable[..., None]:
         """The function to call on several threads."""
-        if self._threaded is None:
-            self._threaded = self._dispatcher(parallel=True)
-        return self._threaded
+        if self.threaded_code is None:
+            self.threaded_code = self._dispatcher(parallel=True)
+        return self.threaded_code
 
 
 KERNELS: dict[str, Kernel] = {}
@@ -299,10 +319,14 @@ def launch(kernel: Kernel | np.ufunc, *args: Any, work: int = 0) -> None:
         with np.errstate(all="ignore"):
             kernel(*args[:-1], out=args[-1])
         return
-    if kernel.compiled:
-        args = _flatten(kernel, args) if kernel.flat else _contiguous(kernel, args)
+    if kernel.flat:
+        args = _flatten(kernel, args)
+    elif kernel.compiled:
+        args = kernel.canonical(args)
+    status = None
     if kernel.has_status:
-        args = (*args, _thread_state.status)
+        status = _thread_state.status
+        args = (*args, status)
     if (
         kernel.parallel
         and work >= _PARALLEL_FROM
@@ -313,47 +337,38 @@ def launch(kernel: Kernel | np.ufunc, *args: Any, work: int = 0) -> None:
             numba.set_num_threads(threads)
             kernel.threaded()(*args)
     else:
-        kernel.serial()(*args)
-    if kernel.has_status and args[-1][0]:
-        _raise_status(kernel, args[-1])
-
-
-def _contiguous(kernel: Kernel, args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Copies of inputs that are not C-contiguous, aligned and writable: each would be one more signature to compile."""
-    for arg in args:
-        if isinstance(arg, np.ndarray) and not arg.flags.carray:
-            break
-    else:
-        return args
-    canonical = list(args)
-    for position, arg in enumerate(args):
-        if isinstance(arg, np.ndarray) and not arg.flags.carray:
-            _check_not_written(kernel, position, arg)
-            canonical[position] = arg.copy(order="C")
-    return tuple(canonical)
+        (kernel.serial_code or kernel.serial())(*args)
+    if status is not None and status[0]:
+        _raise_status(kernel, status)
 
 
 def _flatten(kernel: Kernel, args: tuple[Any, ...]) -> tuple[Any, ...]:
     """Every array as 1-d, in the order in which the first written one lies in memory (some permutation of its axes)."""
     leader: Array = args[kernel.writes[0]]
+    shape = leader.shape
+    axes = None if leader.flags.c_contiguous else _memory_order(leader)
     flattened: list[Any] = []
-    axes = None if leader.flags.carray else tuple(np.argsort([-abs(s) for s in leader.strides], kind="stable"))
     for position, arg in enumerate(args):
         if not isinstance(arg, np.ndarray):
             flattened.append(arg)
             continue
         array: Array = arg
-        if array.shape != leader.shape:
+        if array.shape != shape:
             raise ArgumentError(
-                f"kernel {kernel.name}: elementwise over {leader.shape}, but argument {position} has {array.shape}"
+                f"kernel {kernel.name}: elementwise over {shape}, but argument {position} has {array.shape}"
             )
         if axes is not None:
             array = array.transpose(axes)
         if not array.flags.carray:
             _check_not_written(kernel, position, array)
             array = array.copy(order="C")
-        flattened.append(array.reshape(-1))
+        flattened.append(array.ravel())
     return tuple(flattened)
+
+
+def _memory_order(array: Array) -> tuple[int, ...]:
+    """Axes from the slowest to the fastest in memory."""
+    return tuple(np.argsort([-abs(stride) for stride in array.strides], kind="stable"))
 
 
 def _check_not_written(kernel: Kernel, position: int, array: Array) -> None:

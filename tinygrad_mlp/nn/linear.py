@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from tinygrad_mlp.autodiff.dtypes import DtypeLike
+from tinygrad_mlp.autodiff.ops.linear import linear
 from tinygrad_mlp.autodiff.ops.shape import flatten
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.errors import ShapeError
 from tinygrad_mlp.kernels.random import Generator
-from tinygrad_mlp.nn import functional as F
 from tinygrad_mlp.nn import init
 from tinygrad_mlp.nn.checks import check_dtype, check_size
 from tinygrad_mlp.nn.module import Module
@@ -70,9 +70,9 @@ class Linear(Module):
             bound = 1.0 / math.sqrt(self.in_features)
             init.uniform_(self.bias, -bound, bound, generator=generator)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(…, in_features) -> (…, out_features)."""
-        return F.linear(x, self.weight, self.bias)
+    def forward(self, x: Tensor, activation: str | None = None) -> Tensor:
+        """(…, in_features) -> (…, out_features); `Sequential` passes on the activation that follows ("relu", …)."""
+        return linear(x, self.weight, self.bias, activation)
 
     def multiply_adds(self, output_shape: tuple[int, ...]) -> int:
         """in_features for each element of the output."""

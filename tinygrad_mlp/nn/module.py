@@ -66,10 +66,11 @@ class Module(Registry):
         stack.append(self)
         try:
             output = self.forward(*args, **kwargs)
-            for hook in tuple(self._forward_hooks.values()):
-                replacement = hook(self, args, output)
-                if replacement is not None:
-                    output = replacement
+            if self._forward_hooks:
+                for hook in tuple(self._forward_hooks.values()):
+                    replacement = hook(self, args, output)
+                    if replacement is not None:
+                        output = replacement
         except Exception as error:
             _note_module(error, args)
             raise

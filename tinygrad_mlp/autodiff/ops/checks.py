@@ -65,4 +65,6 @@ def reshaped(array: Array, shape: tuple[int, ...]) -> Array:
 
 def rows_of(array: Array) -> Array:
     """(..., columns) as (rows, columns)."""
+    if array.ndim == 2:
+        return array
     return reshaped(array, (math.prod(array.shape[:-1]), array.shape[-1]))

@@ -22,7 +22,7 @@ from tinygrad_mlp.kernels import softmax as kernels
 from tinygrad_mlp.kernels.launch import Array, launch
 from tinygrad_mlp.kernels.loss import label_targets, labelled_mean
 
-__all__ = ["cross_entropy", "cross_entropy_losses", "mean_over_labels", "nll_loss", "nll_losses"]
+__all__ = ["cross_entropy", "cross_entropy_losses", "mean_cross_entropy", "mean_over_labels", "nll_loss", "nll_losses"]
 
 
 @op
@@ -30,20 +30,61 @@ def cross_entropy_losses(
     input: Tensor, labels: Tensor, weight: Tensor, ignore_index: int, label_smoothing: float
 ) -> tuple[Array, Backward]:
     """Cross-entropy of each row of logits (N, C) with its label -> (N,); see `cross_entropy`."""
-    logits, settings = input.array, (labels.array, weight.array, ignore_index, label_smoothing)
-    losses, probabilities = np.empty(len(labels), logits.dtype), np.empty(logits.shape, logits.dtype)
-    launch(kernels.cross_entropy, logits, *settings, losses, probabilities)
+    settings = (labels.array, weight.array, ignore_index, label_smoothing)
+    losses, probabilities = _losses_of_rows(input.array, *settings)
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
         if grad_enabled.get():
-            # loss = -sum t log softmax(x), so its derivative is softmax(x) (sum t) - t.
-            targets = _targets(logits, *settings)  # (N, C)
-            return grad.unsqueeze(1) * (input.softmax(1) * targets.sum(1, keepdim=True) - targets)
-        result = np.empty(logits.shape, logits.dtype)
-        launch(kernels.cross_entropy_backward, grad.array, probabilities, *settings, result)
-        return wrap(result)
+            return _recorded_gradient(grad.unsqueeze(1), input, *settings)
+        return _gradient_of_rows(grad.array, probabilities, *settings)
 
     return losses, backward
+
+
+@op
+def mean_cross_entropy(
+    input: Tensor, labels: Tensor, weight: Tensor, ignore_index: int, label_smoothing: float
+) -> tuple[Array, Backward]:
+    """The sum of `cross_entropy_losses` over the sum of their labels' weights, 0-d; NaN if all are ignored."""
+    settings = (labels.array, weight.array, ignore_index, label_smoothing)
+    losses, probabilities = _losses_of_rows(input.array, *settings)
+    mean, total = np.empty(1, losses.dtype), np.empty(1, losses.dtype)
+    launch(labelled_mean, losses, *settings[:3], mean, total)
+
+    def backward(grad: Tensor, out: Tensor) -> Tensor:
+        if grad_enabled.get():
+            return _recorded_gradient(grad / wrap(total), input, *settings)
+        share = np.empty(len(probabilities), total.dtype)
+        launch(np.divide, grad.array, total, share)  # the same for each row
+        return _gradient_of_rows(share, probabilities, *settings)
+
+    return mean.reshape(()), backward
+
+
+def _losses_of_rows(
+    logits: Array, labels: Array, weight: Array, ignore_index: int, label_smoothing: float
+) -> tuple[Array, Array]:
+    """The loss of each row, and the softmax of the rows."""
+    losses, probabilities = np.empty(len(labels), logits.dtype), np.empty(logits.shape, logits.dtype)
+    launch(kernels.cross_entropy, logits, labels, weight, ignore_index, label_smoothing, losses, probabilities)
+    return losses, probabilities
+
+
+def _gradient_of_rows(
+    grad: Array, probabilities: Array, labels: Array, weight: Array, ignore_index: int, label_smoothing: float
+) -> Tensor:
+    """Derivative by the logits, of losses that have gradient `grad` (N,)."""
+    result = np.empty(probabilities.shape, probabilities.dtype)
+    launch(kernels.cross_entropy_backward, grad, probabilities, labels, weight, ignore_index, label_smoothing, result)
+    return wrap(result)
+
+
+def _recorded_gradient(
+    grad: Tensor, input: Tensor, labels: Array, weight: Array, ignore_index: int, label_smoothing: float
+) -> Tensor:
+    """`_gradient_of_rows` made of ops: loss = -sum t log softmax(x), so its derivative is softmax(x) (sum t) - t."""
+    targets = _targets(input.array, labels, weight, ignore_index, label_smoothing)  # (N, C)
+    return grad * (input.softmax(1) * targets.sum(1, keepdim=True) - targets)
 
 
 @op
@@ -136,8 +177,12 @@ def cross_entropy(
     if target.dtype.kind == "f" and target.shape == input.shape:
         return _soft_cross_entropy(input, target, weight, reduction, label_smoothing)
     labels = _labels(name, input, target)
-    losses = cross_entropy_losses(_class_rows(input), labels, class_weight, int(ignore_index), float(label_smoothing))
-    return _reduce_labelled(name, losses, target.shape, labels, class_weight, ignore_index, reduction)
+    arguments = (_class_rows(input), labels, class_weight, int(ignore_index), float(label_smoothing))
+    if reduction == "mean":
+        check_not_empty(name, labels)
+        return mean_cross_entropy(*arguments)
+    losses = cross_entropy_losses(*arguments)
+    return reduce_losses(name, losses if reduction == "sum" else losses.reshape(target.shape), reduction)
 
 
 def nll_loss(
@@ -156,7 +201,10 @@ def nll_loss(
     class_weight = _class_weight(name, input, weight, reduction)
     labels = _labels(name, input, target)
     losses = nll_losses(_class_rows(input), labels, class_weight, int(ignore_index))
-    return _reduce_labelled(name, losses, target.shape, labels, class_weight, ignore_index, reduction)
+    if reduction == "mean":
+        check_not_empty(name, losses)
+        return mean_over_labels(losses, labels, class_weight, int(ignore_index))
+    return reduce_losses(name, losses if reduction == "sum" else losses.reshape(target.shape), reduction)
 
 
 def _class_weight(name: str, input: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
@@ -202,6 +250,8 @@ def _class_rows(input: Tensor) -> Tensor:
 
 def _labels(name: str, input: Tensor, target: Tensor) -> Tensor:
     """The labels as one row of int64 (the same memory where that is possible), after a check of dtype and shape."""
+    if target.dtype == np.int64 and input.ndim == 2 and target.shape == input.shape[:1]:
+        return target  # the usual case
     dim = _class_dim(input)
     expected = (*input.shape[:dim], *input.shape[dim + 1 :])
     if target.dtype.kind not in "iu":
@@ -217,22 +267,6 @@ def _labels(name: str, input: Tensor, target: Tensor) -> Tensor:
             f"{name}: labels have shape {target.shape}, expected {expected} for input of shape {input.shape}{hint}"
         )
     return target.long().reshape(-1)
-
-
-def _reduce_labelled(
-    name: str,
-    losses: Tensor,
-    shape: tuple[int, ...],
-    labels: Tensor,
-    weight: Tensor,
-    ignore_index: int,
-    reduction: str,
-) -> Tensor:
-    """Weighted mean, sum, or the losses themselves in the shape of the labels."""
-    if reduction != "mean":
-        return reduce_losses(name, losses if reduction == "sum" else losses.reshape(shape), reduction)
-    check_not_empty(name, losses)
-    return mean_over_labels(losses, labels, weight, int(ignore_index))
 
 
 def _soft_cross_entropy(

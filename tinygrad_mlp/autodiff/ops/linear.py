@@ -22,9 +22,10 @@ from tinygrad_mlp.autodiff.ops.checks import check_choice, check_floats, check_t
 from tinygrad_mlp.autodiff.ops.elementary import tanh_backward
 from tinygrad_mlp.autodiff.tensor import Backward, Tensor, wrap
 from tinygrad_mlp.errors import DtypeError, ShapeError
+from tinygrad_mlp.kernels import elementwise
 from tinygrad_mlp.kernels import matmul as kernels
 from tinygrad_mlp.kernels.approx import NONE, RELU, SIGMOID, TANH
-from tinygrad_mlp.kernels.launch import Array
+from tinygrad_mlp.kernels.launch import Array, launch
 
 __all__ = ["ACTIVATIONS", "METHODS", "bmm", "dot", "linear", "matmul", "mm", "mv", "outer"]
 
@@ -193,25 +194,39 @@ def linear(
     ArgumentError
         Unknown activation.
     """
-    check_floats("linear", input=input, weight=weight, bias=bias)
-    check_choice("linear", "activation", activation, tuple(ACTIVATIONS))
-    _check_linear_shapes(input, weight, bias)
-    out_features = weight.shape[0]
+    if not _fits(input, weight, bias) or activation not in ACTIVATIONS:
+        _raise_unfit(input, weight, bias, activation)
+    x, weight_array = input.array, weight.array
 
     def backward(grad: Tensor, out: Tensor) -> tuple[Tensor | None, ...]:
-        if activation is not None:
-            grad = _SLOPES[activation](grad, out)
-        gradients = _recorded_gradients if grad_enabled.get() else _fused_gradients
-        return gradients(grad, input, weight, bias)
+        if grad_enabled.get():
+            before = grad if activation is None else _SLOPES[activation](grad, out)
+            return _recorded_gradients(before, input, weight, bias)
+        return _fused_gradients(grad.array, out.array, activation, input, weight, bias)
 
-    array = np.empty((*input.shape[:-1], out_features), input.dtype)
+    array = np.empty((*x.shape[:-1], weight_array.shape[0]), x.dtype)
     bias_array = None if bias is None else bias.array
     # (rows, in) @ (in, out) -> (rows, out)
-    kernels.matmul(rows_of(input.array), weight.array.T, rows_of(array), bias_array, ACTIVATIONS[activation])
+    kernels.matmul(rows_of(x), weight_array.T, rows_of(array), bias_array, ACTIVATIONS[activation])
     return array, backward
 
 
-def _check_linear_shapes(x: Tensor, weight: Tensor, bias: Tensor | None) -> None:
+def _fits(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
+    """Whether these are Tensors of one floating-point dtype and of shapes that go together."""
+    if not (isinstance(x, Tensor) and isinstance(weight, Tensor)):  # pyright: ignore[reportUnnecessaryIsInstance]
+        return False
+    a, b = x.array, weight.array
+    if b.ndim != 2 or a.ndim == 0 or a.shape[-1] != b.shape[1] or a.dtype != b.dtype or a.dtype.kind != "f":
+        return False
+    if bias is None:
+        return True
+    return isinstance(bias, Tensor) and bias.array.shape == b.shape[:1] and bias.array.dtype == a.dtype  # pyright: ignore[reportUnnecessaryIsInstance]
+
+
+def _raise_unfit(x: Tensor, weight: Tensor, bias: Tensor | None, activation: str | None) -> None:
+    """Say what is wrong with the arguments of `linear`."""
+    check_floats("linear", input=x, weight=weight, bias=bias)
+    check_choice("linear", "activation", activation, tuple(ACTIVATIONS))
     if weight.ndim != 2:
         raise ShapeError(f"linear: weight has shape {weight.shape}, expected (out, in)")
     out_features, in_features = weight.shape
@@ -227,8 +242,13 @@ def _check_linear_shapes(x: Tensor, weight: Tensor, bias: Tensor | None) -> None
         )
 
 
-# Gradient in front of the fused activation, from the one behind it and the output.
+# Gradient in front of the fused activation, from the one behind it and the output: as ops, and their kernels.
 _SLOPES = {"relu": relu_backward, "tanh": tanh_backward, "sigmoid": sigmoid_backward}
+_SLOPE_KERNELS = {
+    "relu": elementwise.relu_backward,
+    "tanh": elementwise.tanh_backward,
+    "sigmoid": elementwise.sigmoid_backward,
+}
 
 
 def _recorded_gradients(
@@ -248,23 +268,27 @@ def _recorded_gradients(
 
 
 def _fused_gradients(
-    grad: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None
+    grad: Array, out: Array, activation: str | None, input: Tensor, weight: Tensor, bias: Tensor | None
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """Gradients straight from the kernels: the gradients of weight and bias in one pass over grad."""
+    if activation is not None:
+        slope = np.empty_like(out)
+        launch(_SLOPE_KERNELS[activation], grad, out, slope)
+        grad = slope
     grad_x = grad_weight = grad_bias = None
-    flat = rows_of(grad.array)
-    if needs_grad(x):
+    x, flat = input.array, rows_of(grad)
+    if input.requires_grad:
         input_array = np.empty(x.shape, x.dtype)
         kernels.matmul(flat, weight.array, rows_of(input_array))  # (rows, out) @ (out, in) -> (rows, in)
         grad_x = wrap(input_array)
-    bias_array = np.empty(bias.shape, bias.dtype) if bias is not None and needs_grad(bias) else None
-    if needs_grad(weight):
+    bias_array = np.empty(bias.array.shape, x.dtype) if bias is not None and bias.requires_grad else None
+    if weight.requires_grad:
         weight_array = np.empty_like(weight.array)  # in the weight's memory order
         # (in, rows) @ (rows, out) -> (in, out)
-        kernels.weight_and_bias_gradient(rows_of(x.array), flat, weight_array.T, bias_array)
+        kernels.weight_and_bias_gradient(rows_of(x), flat, weight_array.T, bias_array)
         grad_weight = wrap(weight_array)
         grad_bias = None if bias_array is None else wrap(bias_array)
-    elif needs_grad(bias):
+    elif bias_array is not None:
         grad_bias = wrap(flat).sum(0)
     return grad_x, grad_weight, grad_bias
 
