@@ -7,9 +7,10 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 
+import tinygrad_mlp as tg
 from tinygrad_mlp import nn
 from tinygrad_mlp.autodiff.tensor import Tensor
-from tinygrad_mlp.errors import ArgumentError, DtypeError, IndexRangeError
+from tinygrad_mlp.errors import ArgumentError, DtypeError, IndexRangeError, NonFiniteError
 
 
 class Add(nn.Module):
@@ -133,3 +134,42 @@ def test_parameter_list_is_found_by_parameters() -> None:
         listed[3]
     with pytest.raises(DtypeError, match="expected Parameters or Tensors, got ndarray"):
         listed.append(np.ones(2))  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU, nn.Tanh, nn.Sigmoid])
+def test_a_fused_activation_has_the_bits_of_one_that_runs_by_itself(activation: type[nn.Module]) -> None:
+    net = nn.Sequential(nn.Linear(5, 7), activation(), nn.Linear(7, 3), activation())
+    x = tg.randn(9, 5, requires_grad=True)
+
+    def run() -> list[bytes]:
+        x.grad = None
+        net.zero_grad()
+        out = net(x)
+        out.square().sum().backward()
+        gradients = [tensor.grad for tensor in (x, *net.parameters())]
+        assert all(gradient is not None for gradient in gradients)
+        return [tensor.array.tobytes() for tensor in (out, *gradients) if tensor is not None]
+
+    fused = run()
+    calls: list[str] = []
+    for module in net:
+        module.register_forward_hook(lambda module, args, out: calls.append(type(module).__name__))
+    assert run() == fused
+    assert calls == ["Linear", activation.__name__] * 2
+
+
+def test_what_must_be_seen_is_not_fused() -> None:
+    class Loud(nn.ReLU):
+        def forward(self, x: tg.Tensor) -> tg.Tensor:
+            return x.relu() + 100.0
+
+    x = tg.ones(2, 3)
+    assert float(nn.Sequential(nn.Linear(3, 4), Loud())(x).min()) >= 100
+    net = nn.Sequential(nn.Linear(3, 4), nn.ReLU())
+    net[1].forward = lambda x: x * 0.0 + 7.0
+    assert (net(x) == 7.0).all()
+    net = nn.Sequential(nn.Linear(3, 4), nn.Sigmoid(), nn.Linear(4, 2))
+    with tg.no_grad():
+        net[2].weight.fill_(float("inf"))
+    with tg.anomaly_mode(), pytest.raises(NonFiniteError, match=r"op linear in net\.2: Linear\(4, 2\)"):
+        net(x)

@@ -25,6 +25,7 @@ from tinygrad_mlp.errors import ArgumentError, DtypeError, GradientError, IndexR
 from tinygrad_mlp.kernels.copy import copy
 from tinygrad_mlp.kernels.gather import gather_at, put_at, scatter_add_at
 from tinygrad_mlp.kernels.launch import Array, is_array, launch
+from tinygrad_mlp.kernels.rows import take_rows
 
 __all__ = ["METHODS", "getitem", "index_at", "setitem", "slice_view"]
 
@@ -143,9 +144,19 @@ def getitem(x: Tensor, index: Index) -> Tensor:
     DtypeError
         An index array holds floats.
     """
+    rows = _row_numbers(index)
+    if rows is not None and x.ndim:
+        return index_at(x, rows)
     region = _region("getitem", x.shape, index)
     viewed = x if region.arrays and region.is_whole else slice_view(x, region.view)
     return index_at(viewed, *region.arrays) if region.arrays else viewed
+
+
+def _row_numbers(index: Index) -> Tensor | None:
+    """An index that is nothing but one row of integers, as a batch is drawn with."""
+    if is_array(index):
+        return wrap(index) if index.ndim == 1 and index.dtype.kind in "iu" else None
+    return index if isinstance(index, Tensor) and index.ndim == 1 and index.dtype.kind in "iu" else None
 
 
 @op(view=True)
@@ -178,9 +189,12 @@ def index_at(x: Tensor, *indices: Tensor | None) -> tuple[Array, Backward]:
     def backward(grad: Tensor, out: Tensor) -> Tensor:
         return scatter_at(grad, x.shape, *indices)
 
-    arrays = _arrays(indices)
-    out = np.empty_like(x.array, shape=_selected_shape(x.shape, arrays))
-    launch(gather_at, x.array, out, *arrays)
+    arrays, source = _arrays(indices), x.array
+    index = arrays[0]
+    if len(arrays) == 1 and index is not None and index.ndim == 1 and _has_long_rows(source) and index.size:
+        return take_rows(source, index), backward
+    out = np.empty_like(source, shape=_selected_shape(x.shape, arrays))
+    launch(gather_at, source, out, *arrays)
     return out, backward
 
 
@@ -196,12 +210,21 @@ def scatter_at(x: Tensor, shape: tuple[int, ...], *indices: Tensor | None) -> tu
     return out, backward
 
 
+_LONG_ROW = 256  # bytes from which fetching rows ahead pays
+
+
+def _has_long_rows(x: Array) -> bool:
+    return x.ndim > 1 and x.flags.c_contiguous and x.nbytes >= _LONG_ROW * x.shape[0] > 0
+
+
 def _arrays(indices: tuple[Tensor | None, ...]) -> list[Array | None]:
     return [None if index is None else index.array for index in indices]
 
 
 def _selected_shape(shape: tuple[int, ...], arrays: list[Array | None]) -> tuple[int, ...]:
     """Shape of x[arrays]: that of the arrays, broadcast, in the place of their dimensions (or in front)."""
+    if len(arrays) == 1 and arrays[0] is not None:
+        return (*arrays[0].shape, *shape[1:])
     dims = [dim for dim, array in enumerate(arrays) if array is not None]
     shapes = [array.shape for array in arrays if array is not None]
     try:
