@@ -1,0 +1,85 @@
+"""No public call lets a kernel read or write outside its arrays: everything runs between pages that nobody may touch.
+
+A stray access ends a process, so each part runs in one of its own (see `run`), two at a time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PARTS = ("large", "float32", "float64", "cases", "hostile", "planted")
+# Kernels whose only floats are float64, or that have none.
+WITHOUT_FLOAT32 = {"randint", "permutation", "bernoulli"}
+# Sizes that never come to a kernel, or as an argument: one row has no variance, a batch of nothing is refused, an empty
+# product and the sum of one are done without it, and an optimizer has parameters.
+NEVER = {
+    "batch_norm_statistics": {0, 1},
+    "batch_norm_backward": {0, 1},
+    "gather_standardize": {0},
+    "labelled_mean": {0},
+    "matmul_tiles": {0},
+    "sum_reduce": {1},
+    "steps, dimension 0": {0},
+}
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="pages are protected by mprotect")
+
+
+def run(part: str, folder: Path) -> dict[str, Any]:
+    note = folder / part
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "tests.redzone.run", part, str(note)],
+        cwd=ROOT,
+        env={**os.environ, "NUMBA_NUM_THREADS": "2"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    last = note.read_text().strip() if note.exists() else "none"
+    assert result.returncode == 0, f"{part} ended with {result.returncode}; last kernel: {last}\n{result.stderr}"
+    return json.loads(result.stdout)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[dict[str, Any]]]]:
+    folder = tmp_path_factory.mktemp("notes")
+    with ThreadPoolExecutor(2) as pool:
+        yield {part: pool.submit(run, part, folder) for part in PARTS}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_nothing_leaves_its_arrays(results: dict[str, Future[dict[str, Any]]], part: str) -> None:
+    """Through all sizes, the case table, bad labels and indices, misfits; and planted faults are found."""
+    assert results[part].result()["launches"] > 0
+
+
+def test_every_kernel_was_run_with_every_size(results: dict[str, Future[dict[str, Any]]]) -> None:
+    """Each dimension of each array of each compiled kernel went through 0 to 70, if it is not of one size always."""
+    gaps: list[str] = []
+    for dtype in ("float32", "float64"):
+        found = results[dtype].result()
+        for name in set(found["kernels"]) - (WITHOUT_FLOAT32 if dtype == "float32" else set()):
+            places = found["seen"].get(f"{name} {dtype}")
+            assert places, f"{name} was not run in {dtype}: let tests/redzone/drivers.py call what launches it"
+            for place, sizes in places.items():
+                missing = set(range(71)) - set(sizes) - NEVER.get(name, set()) - NEVER.get(place, set())
+                is_fixed = len(sizes) == 1 and sizes[0] < 10  # a state, options, one number
+                if missing and not is_fixed:
+                    gaps.append(f"{name}, {dtype}: {place} never was {sorted(missing)}")
+    assert not gaps
+
+
+def test_every_parallel_kernel_was_run_on_several_threads(results: dict[str, Future[dict[str, Any]]]) -> None:
+    found = results["large"].result()
+    assert set(found["parallel"]) <= set(found["threaded"]), "let `large` in tests/redzone/drivers.py make it large"
