@@ -17,116 +17,27 @@ Every figure is the best of many interleaved blocks: a limit is what was reached
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from threading import Barrier
+from typing import Any
 
 import numpy as np
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.peak_loops import CHAINS, UNROLL, run_chains, run_copy, run_triad
 from benchmarks.settings import Settings
 from benchmarks.statistics import median
-from tinygrad_mlp.kernels.launch import Array, get_num_threads, kernel, launch, prange, set_num_threads
-from tinygrad_mlp.kernels.simd import INDEX, TARGET, Lanes
+from tinygrad_mlp.kernels.launch import Array, launch
+from tinygrad_mlp.kernels.simd import TARGET
 
 __all__ = ["Peaks", "Rate", "cache_bytes", "measure"]
-
-# Zen and Intel cores finish a multiply-add after 4 or 5 cycles and start two in each: 8 to 10 chains keep them busy.
-CHAINS = 24 if TARGET.registers == 32 else 12
-UNROLL = 4  # vectors that a stream moves at a time
-_ALWAYS = 1 << 40  # as much work as makes `launch` use all its threads
-
-
-@intrinsic(prefer_literal=True)
-def _multiply_add_chains(_typing: Any, chains: Any, repeats: Any, factors: Any, sums: Any, at: Any) -> Any:
-    """Sums ← factors[0] · sums + factors[1], `repeats` times, on `chains` vectors that stay in registers."""
-    n = types.intp
-    signature = types.void(chains, n, factors, sums, n)
-
-    def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        _, repeats_, factors_, sums_, at_ = args
-        lanes = Lanes(builder, context.get_data_type(sums.dtype))
-        given = context.make_array(factors)(context, builder, factors_).data
-        factor, term = (lanes.broadcast(builder.load(builder.gep(given, [INDEX(i)]))) for i in range(2))
-        first = builder.gep(context.make_array(sums)(context, builder, sums_).data, [at_])
-        addresses = [builder.gep(first, [INDEX(c * lanes.count)]) for c in range(chains.literal_value)]
-        # LLVM turns these variables into registers. Each starts from a number of its own, or all would become one.
-        slots = [cgutils.alloca_once(builder, lanes.vector) for _ in addresses]
-        for address, slot in zip(addresses, slots, strict=True):
-            builder.store(lanes.load(address), slot)
-        with cgutils.for_range(builder, repeats_):
-            for slot in slots:
-                builder.store(lanes.multiply_add(builder.load(slot), factor, term), slot)
-        for address, slot in zip(addresses, slots, strict=True):
-            lanes.store(builder.load(slot), address)
-        return context.get_dummy_value()
-
-    return signature, generate
-
-
-@intrinsic(prefer_literal=True)
-def _stream(_typing: Any, inputs: Any, repeats: Any, size: Any, x: Any, y: Any, factor: Any, out: Any, at: Any) -> Any:
-    """Out ← x for one input, x + factor · y for two, `repeats` times over `size` elements."""
-    n = types.intp
-    signature = types.void(inputs, n, n, x, y, factor, out, n)
-
-    def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        _, repeats_, size_, x_, y_, factor_, out_, at_ = args
-        lanes = Lanes(builder, context.get_data_type(out.dtype))
-        starts = [
-            builder.gep(context.make_array(kind)(context, builder, array).data, [at_])
-            for kind, array in ((x, x_), (y, y_), (out, out_))
-        ]
-        factors = lanes.broadcast(factor_)
-        step = INDEX(UNROLL * lanes.count)
-        with (
-            cgutils.for_range(builder, repeats_),
-            cgutils.for_range_slice(builder, INDEX(0), size_, step, INDEX) as (position, _),
-        ):
-            offsets = [builder.add(position, INDEX(u * lanes.count)) for u in range(UNROLL)]
-            x_at, y_at, out_at = ([builder.gep(start, [offset]) for offset in offsets] for start in starts)
-            values = [lanes.load(address) for address in x_at]
-            if inputs.literal_value == 2:
-                others = [lanes.load(address) for address in y_at]
-                values = [lanes.multiply_add(factors, b, a) for a, b in zip(values, others, strict=True)]
-            for value, address in zip(values, out_at, strict=True):
-                lanes.store(value, address)
-        return context.get_dummy_value()
-
-    return signature, generate
-
-
-multiply_add_chains: Callable[..., None] = cast(Any, _multiply_add_chains)
-stream: Callable[..., None] = cast(Any, _stream)
-
-
-@kernel(writes=("sums",), parallel=True)
-def run_chains(parts: int, repeats: int, factors: Array, sums: Array) -> None:
-    """Multiply-adds in registers; sums (parts · chains · lanes,), one part for each thread."""
-    for part in prange(parts):
-        multiply_add_chains(CHAINS, repeats, factors, sums, part * (sums.size // parts))
-
-
-@kernel(writes=("out",), parallel=True)
-def run_copy(parts: int, repeats: int, x: Array, out: Array) -> None:
-    """Copy x to out, each thread its part."""
-    size = out.size // parts
-    for part in prange(parts):
-        stream(1, repeats, size, x, x, x[0], out, part * size)
-
-
-@kernel(writes=("out",), parallel=True)
-def run_triad(parts: int, repeats: int, x: Array, y: Array, factor: Array, out: Array) -> None:
-    """Out = x + factor · y, each thread its part."""
-    size = out.size // parts
-    for part in prange(parts):
-        stream(2, repeats, size, x, y, factor[0], out, part * size)
 
 
 @dataclass(frozen=True)
@@ -192,24 +103,54 @@ class _Loop:
 
     loop: str
     place: str
-    threads: int
     unit: str
-    work: float  # floating-point operations or bytes in one repetition
-    run: Callable[[int], None]
+    work: float
+    """Floating-point operations or bytes of all threads in one repetition."""
+    runs: Sequence[Callable[[int], None]]
+    """What each of the threads does."""
 
-    def seconds(self, repeats: int) -> float:
-        set_num_threads(self.threads)
-        begin = time.perf_counter()
-        self.run(repeats)
-        return time.perf_counter() - begin
+    @property
+    def threads(self) -> int:
+        return len(self.runs)
 
-    def repeats_for(self, seconds: float) -> int:
-        """How many repetitions fill a block; compiles and warms up on the way."""
+
+class _Team:
+    """Threads, each on a core of its own where the system lets it choose: schedulers leave two on one for seconds."""
+
+    def __init__(self, threads: int) -> None:
+        usable = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+        cores = usable if len(usable) >= threads else [None] * threads
+        self._members = [ThreadPoolExecutor(1, initializer=_stay_on, initargs=(core,)) for core in cores[:threads]]
+
+    def seconds(self, loop: _Loop, repeats: int) -> float:
+        """From the time when the first thread of a loop begins until the last is done."""
+        together = Barrier(loop.threads)
+
+        def work(run: Callable[[int], None]) -> tuple[float, float]:
+            together.wait()
+            begin = time.perf_counter()
+            run(repeats)
+            return begin, time.perf_counter()
+
+        members = zip(self._members, loop.runs, strict=False)
+        spans = [future.result() for future in [member.submit(work, run) for member, run in members]]
+        return max(end for _, end in spans) - min(begin for begin, _ in spans)
+
+    def repeats_for(self, loop: _Loop, seconds: float) -> int:
+        """How many repetitions fill a block; warms up on the way."""
         repeats = 1
-        self.seconds(repeats)
-        while (taken := self.seconds(repeats)) < seconds / 4:
+        while (taken := self.seconds(loop, repeats)) < seconds / 4:
             repeats *= 2
         return max(1, round(repeats * seconds / taken))
+
+    def close(self) -> None:
+        for member in self._members:
+            member.shutdown()
+
+
+def _stay_on(core: int | None) -> None:
+    if core is not None:
+        os.sched_setaffinity(0, {core})  # of the calling thread
 
 
 def cache_bytes() -> dict[str, int]:
@@ -233,31 +174,32 @@ def _aligned(length: int) -> Array:
 
 def _chains(dtype: type[np.floating[Any]], threads: int) -> _Loop:
     width = CHAINS * (TARGET.vector_bytes // np.dtype(dtype).itemsize)
-    factors, sums = np.ones(2, dtype), np.zeros(threads * width, dtype)
+    factors = np.ones(2, dtype)
 
     def run(repeats: int) -> None:
-        sums[:] = np.arange(sums.size)
-        launch(run_chains, threads, repeats, factors, sums, work=_ALWAYS)
+        launch(run_chains, repeats, factors, np.arange(width, dtype=dtype))
 
-    return _Loop("multiply-add", np.dtype(dtype).name, threads, "GFLOP/s", 2.0 * sums.size, run)
+    return _Loop("multiply-add", np.dtype(dtype).name, "GFLOP/s", 2.0 * width * threads, [run] * threads)
 
 
 def _streams(place: str, size: int, threads: int) -> list[_Loop]:
-    """Copy and triad over arrays of float32 that together take `size` bytes in each thread."""
+    """Copy and triad, in each thread over arrays of float32 that together take `size` bytes."""
     grain = UNROLL * TARGET.vector_bytes // 4
-    lengths = [threads * (size // arrays // 4 // grain * grain) for arrays in (2, 3)]
-    factor, (x, y, out) = np.full(1, 0.5, np.float32), (_aligned(max(lengths)) for _ in range(3))
-    copied, added = (slice(length) for length in lengths)
+    for_copy, for_triad = (size // arrays // 4 // grain * grain for arrays in (2, 3))
+    factor = np.full(1, 0.5, np.float32)
 
-    def copy(repeats: int) -> None:
-        launch(run_copy, threads, repeats, x[copied], out[copied], work=_ALWAYS)
+    def copy(x: Array, out: Array, repeats: int) -> None:
+        launch(run_copy, repeats, x, out)
 
-    def triad(repeats: int) -> None:
-        launch(run_triad, threads, repeats, x[added], y[added], factor, out[added], work=_ALWAYS)
+    def triad(x: Array, y: Array, out: Array, repeats: int) -> None:
+        launch(run_triad, repeats, x, y, factor, out)
 
+    memory = [[_aligned(for_copy) for _ in range(3)] for _ in range(threads)]
+    copies = [partial(copy, x, out) for x, _, out in memory]
+    triads = [partial(triad, *(array[:for_triad] for array in arrays)) for arrays in memory]
     return [
-        _Loop("copy", place, threads, "GB/s", 2.0 * 4 * lengths[0], copy),
-        _Loop("triad", place, threads, "GB/s", 3.0 * 4 * lengths[1], triad),
+        _Loop("copy", place, "GB/s", 2.0 * 4 * for_copy * threads, copies),
+        _Loop("triad", place, "GB/s", 3.0 * 4 * for_triad * threads, triads),
     ]
 
 
@@ -282,17 +224,19 @@ def _rate(loop: _Loop, repeats: int, times: Sequence[float]) -> Rate:
 
 def measure(settings: Settings) -> Peaks:
     """Run every loop on each number of threads, in interleaved blocks."""
-    before = get_num_threads()
+    loops = [loop for threads in settings.threads for loop in _loops(threads)]
+    block, rounds = (0.004, 3) if settings.quick else (0.02, 25)
+    for loop in loops:
+        loop.runs[0](1)  # compile
+    team = _Team(max(settings.threads))
     try:
-        loops = [loop for threads in settings.threads for loop in _loops(threads)]
-        block, rounds = (0.004, 3) if settings.quick else (0.02, 25)
-        repeats = [loop.repeats_for(block) for loop in loops]
+        repeats = [team.repeats_for(loop, block) for loop in loops]
         times: list[list[float]] = [[] for _ in loops]
         for _ in range(rounds):
             for loop, count, taken in zip(loops, repeats, times, strict=True):
-                taken.append(loop.seconds(count))
+                taken.append(team.seconds(loop, count))
     finally:
-        set_num_threads(before)
+        team.close()
     rates = tuple(_rate(*measured) for measured in zip(loops, repeats, times, strict=True))
     return Peaks(rates, 8 * TARGET.vector_bytes, cache_bytes())
 
