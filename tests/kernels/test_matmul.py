@@ -96,6 +96,27 @@ def test_bits_do_not_depend_on_layout_or_neighbours(dtype: Any) -> None:
     assert one.tobytes() == expected[69:, 520:523].tobytes()
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_long_sums_are_one_chain_however_they_are_cut(dtype: Any) -> None:
+    """A sum of 1,300 terms, which the kernel adds in blocks, against the chain of a loop; with bias and activation."""
+    rng = np.random.default_rng(6)
+    a, b = rng.standard_normal((5, 1300)).astype(dtype), rng.standard_normal((1300, 37)).astype(dtype)
+    bias = rng.standard_normal(37).astype(dtype)
+    whole, part = np.empty((5, 37), dtype), np.zeros((5, 37), dtype)
+    matmul(a, b, whole)
+    for k in range(0, 1300, 100):  # [sums so far, terms] @ [one; terms] continues the chain: 1 * sum + 0 is exact
+        one = np.empty_like(part)
+        for i in range(5):
+            left = np.concatenate([np.ones((1, 1), dtype), a[i : i + 1, k : k + 100]], axis=1)
+            right = np.concatenate([part[i : i + 1], b[k : k + 100]])
+            matmul(left, right, one[i : i + 1])
+        part = one
+    assert part.tobytes() == whole.tobytes()
+    out = np.empty_like(whole)
+    matmul(a, b, out, bias, RELU)
+    assert out.tobytes() == np.maximum(whole + bias, 0).tobytes()
+
+
 def test_transposed_output_without_bias() -> None:
     rng = np.random.default_rng(2)
     a, b = rng.standard_normal((6, 5)), rng.standard_normal((5, 9))

@@ -20,7 +20,7 @@ from tinygrad_mlp.kernels.approx import NONE, RELU
 from tinygrad_mlp.kernels.launch import Array, kernel, launch
 from tinygrad_mlp.kernels.matmul import batched_matmul, matmul, matmul_tiles, weight_and_bias_gradient
 from tinygrad_mlp.kernels.simd import TARGET, Target, target_of
-from tinygrad_mlp.kernels.tile import MAX_VECTORS, VECTOR_BYTES, multiply_add_rows, transpose_square
+from tinygrad_mlp.kernels.tile import MAX_VECTORS, VECTOR_BYTES, WIDE_VECTORS, multiply_add_rows, transpose_square
 
 DTYPES = [np.float32, np.float64]
 EDGES = range(71)
@@ -45,10 +45,12 @@ def tile_test_rows(
     b_step: int,
     bias: Array,
     bias_at: int,
+    has_bias: bool,
     floor: float,
     out: Array,
     out_at: int,
     out_row: int,
+    continued: bool,
     columns: int,
 ) -> None:
     multiply_add_rows(
@@ -64,10 +66,12 @@ def tile_test_rows(
         b_step,
         bias,
         bias_at,
+        has_bias,
         out.dtype.type(floor),
         out,
         out_at,
         out_row,
+        continued,
         columns,
     )
 
@@ -204,12 +208,22 @@ def test_rows_of_a_panel(vectors: int, dtype: Any) -> None:
             bias = whole_numbers(rng, (columns + 1,), dtype)
             out = np.full((rows, columns + 3), np.nan, dtype)
             arguments: list[Any] = [vectors, rows, 7, a.reshape(-1), 0, 1, rows, b.reshape(-1), 1, columns + 2]
-            arguments += [bias, 1, -5.0, out.reshape(-1), 2, columns + 3, columns]
+            arguments += [bias, 1, True, -5.0, out.reshape(-1), 2, columns + 3, False, columns]
             launch(tile_test_rows, *arguments)
             expected = np.maximum(a.T.astype(np.float64) @ b[:, 1:-1] + bias[1:], -5)
             np.testing.assert_array_equal(out[:, 2:-1], expected)
+            arguments[12:14], arguments[17] = (False, -np.inf), True
+            launch(tile_test_rows, *arguments)  # again, from what stands there, without the bias
+            np.testing.assert_array_equal(out[:, 2:-1], expected + a.T.astype(np.float64) @ b[:, 1:-1])
             assert np.isnan(out[:, :2]).all()
             assert np.isnan(out[:, -1]).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_single_row_of_wide_tiles(dtype: Any) -> None:
+    side = VECTOR_BYTES // np.dtype(dtype).itemsize
+    for columns in range(1, 3 * WIDE_VECTORS * side + 2):
+        check_in_red_zones(1, 3, columns, dtype)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

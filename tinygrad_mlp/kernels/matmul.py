@@ -1,12 +1,12 @@
 """Matrix products with a fused bias and activation, and the gradients of a linear layer.
 
-One kernel serves them all. It cuts the columns of the product into panels of one to three vectors and its rows into
-chunks, which threads share, and computes a chunk of a panel with the multiply-add tile (see `tile`). The tile reads `a`
-in any memory order, but of `b` it loads vectors: a `b` that is stored transposed is first packed, which means copied
-panel by panel in the order in which it is read.
+One kernel serves them all. It cuts the columns of the product into panels of one to three vectors (eight for a single
+row) and its rows into chunks, which threads share, and computes a chunk of a panel with the multiply-add tile (see
+`tile`), for long sums a block of terms at a time. The tile reads `a` in any memory order, but of `b` it loads vectors:
+a `b` that is stored transposed is first packed, which means copied panel by panel in the order in which it is read.
 
 Every output element is one chain of fused multiply-adds over k in rising order, started at zero. So its bits depend
-neither on panels nor on threads nor on the memory order of the operands.
+neither on panels nor on blocks nor on threads nor on the memory order of the operands.
 """
 
 from __future__ import annotations
@@ -17,13 +17,24 @@ from numpy.lib.stride_tricks import as_strided
 from tinygrad_mlp.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_mlp.kernels.approx import NONE, RELU, SIGMOID, activate
 from tinygrad_mlp.kernels.launch import Array, device, kernel, launch, prange
-from tinygrad_mlp.kernels.tile import MAX_VECTORS, VECTOR_BYTES, multiply_add_rows, multiply_add_tile, transpose_square
+from tinygrad_mlp.kernels.tile import (
+    MAX_VECTORS,
+    VECTOR_BYTES,
+    WIDE_VECTORS,
+    multiply_add_rows,
+    multiply_add_tile,
+    transpose_square,
+)
 
 __all__ = ["batched_matmul", "matmul", "matmul_tiles", "weight_and_bias_gradient"]
 
-# Rows are cut into chunks for threads to share: 4 for each 256 rows, so of at most 64 rows, whose part of `a` stays in
-# the cache from panel to panel; of a multiple of 8, the height of a tile. The cuts depend on the number of rows alone.
-_CHUNKS, _GROUP_ROWS, _TILE_ROWS = 4, 256, 8
+# A product is cut into tasks for threads to share, by its shape alone: into chunks of at most 64 rows, whose part of
+# `a` stays in the cache from panel to panel; at least into 4, of a multiple of 8, the height of a tile. But few rows
+# and a `b` that the cache of a core does not keep are cut into 4 groups of panels instead, so that b is read once.
+_CHUNKS, _CHUNK_ROWS, _TILE_ROWS = 4, 64, 8
+_NEAR_BYTES = 512 * 1024
+# Of long sums, as many terms are added at a time: the parts of `a` and of a panel that they need stay in the cache.
+_K_BLOCK = 512
 # Threads pay from four times the work on that other kernels need: the tile is that much faster than a loop.
 _WORK = 4
 
@@ -43,16 +54,22 @@ def _pack_panel(b: Array, b_at: int, b_column: int, k_size: int, columns: int, p
 
 @device
 def _sum_rows(x: Array, x_row: int, rows: int, out: Array) -> None:
-    """The sums of the columns of x (rows, out.size): the product of a row of ones with it, a vector at a time."""
+    """The sums of the columns of x (rows, out.size): the product of a row of ones with it."""
     side = VECTOR_BYTES // x.itemsize
-    one = np.ones(1, x.dtype)
-    for column in range(0, out.size, side):
-        first = max(min(column, out.size - side), 0)
-        width = min(side, out.size)
-        no_floor = out.dtype.type(-np.inf)
-        # fmt: off
-        multiply_add_tile(1, 1, rows, one, 0, 0, 0, x, first, x_row, one[:0], 0, no_floor, out, first, 0, 1, width)
-        # fmt: on
+    one, no_floor = np.ones(1, x.dtype), out.dtype.type(-np.inf)
+    column = 0
+    # fmt: off
+    while column < out.size:
+        width = min(WIDE_VECTORS * side, out.size - column)
+        if width > MAX_VECTORS * side:
+            multiply_add_tile(1, WIDE_VECTORS, rows, one, 0, 0, 0, x, column, x_row, one, 0, False, no_floor,
+                              out, column, 0, False, 1, width)
+        else:
+            width = min(width, side)
+            multiply_add_tile(1, 1, rows, one, 0, 0, 0, x, column, x_row, one, 0, False, no_floor,
+                              out, column, 0, False, 1, width)
+        column += width
+    # fmt: on
 
 
 @kernel(writes=("out", "b_sums"), parallel=True)
@@ -76,13 +93,15 @@ def matmul_tiles(
 ) -> None:
     """Out (batch, rows, columns) = activation(a (batch, rows, k_size) @ b (batch, k_size, columns) + bias (columns,)).
 
-    Arrays are 1-d. The strides of a and b from item to item, row to row, k to k and column to column count elements;
-    of b, b_column or b_step is 1. `bias` may be empty, and so may `b_sums`, which else gets the sums of the columns of
-    b: that is for a batch of one with b_column = 1.
+    a, b and out are 2-d, of any shape: their memory counts. The strides of a and b from item to item, row to row, k to
+    k and column to column count elements; of b, b_column or b_step is 1. `bias` may be empty, and so may `b_sums`,
+    which else gets the sums of the columns of b: that is for a batch of one with b_column = 1.
     """
+    a, b, out = a.reshape(-1), b.reshape(-1), out.reshape(-1)
     side = VECTOR_BYTES // out.itemsize
     vectors = (columns + side - 1) // side
-    panels = (vectors + MAX_VECTORS - 1) // MAX_VECTORS
+    wide = WIDE_VECTORS if rows == 1 else MAX_VECTORS
+    panels = (vectors + wide - 1) // wide
     source = b
     k_room = 0  # rows in a packed panel
     if b_column != 1:
@@ -100,43 +119,57 @@ def matmul_tiles(
         _sum_rows(b, b_step, k_size, b_sums)
 
     floor = out.dtype.type(0) if activation == RELU else out.dtype.type(-np.inf)
-    wanted = (rows + _GROUP_ROWS - 1) // _GROUP_ROWS * _CHUNKS
-    chunk_rows = (rows + wanted * _TILE_ROWS - 1) // (wanted * _TILE_ROWS) * _TILE_ROWS
+    chunks, groups = 1, 1
+    if rows >= _CHUNKS * _CHUNK_ROWS or k_size * columns * out.itemsize <= _NEAR_BYTES:
+        chunks = max((rows + _CHUNK_ROWS - 1) // _CHUNK_ROWS, _CHUNKS)
+    else:
+        chunks = (rows + _CHUNK_ROWS - 1) // _CHUNK_ROWS
+        groups = min(panels, _CHUNKS)
+    chunk_rows = (rows + chunks * _TILE_ROWS - 1) // (chunks * _TILE_ROWS) * _TILE_ROWS
     chunks = (rows + chunk_rows - 1) // chunk_rows
-    for task in prange(batch * chunks):
-        item, row = task // chunks, task % chunks * chunk_rows
+    for task in prange(batch * chunks * groups):
+        item, row, group = task // (chunks * groups), task // groups % chunks * chunk_rows, task % groups
         present = min(chunk_rows, rows - row)
         a_at, out_at = item * a_item + row * a_row, (item * rows + row) * columns
-        for panel in range(panels):
-            first, last = panel * vectors // panels, (panel + 1) * vectors // panels
-            column = first * side
-            width = min(last * side, columns) - column
-            b_at = item * b_item + column * (k_room if k_room else 1)
-            step = (last - first) * side if k_room else b_step
-            # fmt: off
-            multiply_add_rows(
-                last - first, present, k_size, a, a_at, a_row, a_step, source, b_at, step, bias, column, floor,
-                out, out_at + column, columns, width,
-            )
-            # fmt: on
+        first_panel, last_panel = group * panels // groups, (group + 1) * panels // groups
+        for k in range(0, max(k_size, 1), _K_BLOCK):
+            terms, is_last = min(_K_BLOCK, k_size - k), k + _K_BLOCK >= k_size
+            lowest = floor if is_last else out.dtype.type(-np.inf)
+            has_bias = is_last and bias.size > 0
+            for panel in range(first_panel, last_panel):
+                first, last = panel * vectors // panels, (panel + 1) * vectors // panels
+                column = first * side
+                width = min(last * side, columns) - column
+                step = (last - first) * side if k_room else b_step
+                b_at = item * b_item + column * (k_room if k_room else 1) + k * step
+                # fmt: off
+                multiply_add_rows(
+                    last - first, present, terms, a, a_at + k * a_step, a_row, a_step, source, b_at, step,
+                    bias, column, has_bias, lowest, out, out_at + column, columns, k > 0, width,
+                )
+                # fmt: on
         if activation > RELU:
-            for i in range(out_at, out_at + present * columns):
-                out[i] = activate(out[i], activation)
+            first = first_panel * vectors // panels * side
+            last = min(last_panel * vectors // panels * side, columns)
+            for r in range(present):
+                for i in range(out_at + r * columns + first, out_at + r * columns + last):
+                    out[i] = activate(out[i], activation)
 
 
 def _in_memory(x: Array) -> tuple[Array, int, int, int]:
-    """An operand ([B,] M, N) as memory, 1-d, and its strides in elements: from item to item (0 if one), row, column.
+    """An operand ([B,] M, N) as contiguous memory, 2-d, and its strides in elements: from item to item, row, column.
 
-    It is copied only if a stride is negative or not a number of elements.
+    It is copied only if it is read-only, or a stride is negative or not a number of elements. (The stride of one item
+    is 0.)
     """
-    rows, columns = x.shape[-2:]
-    flags = x.flags
-    if flags.c_contiguous:
-        return x.reshape(-1), rows * columns if x.ndim == 3 and len(x) > 1 else 0, columns, 1
     if x.ndim == 2:
-        if flags.f_contiguous:
-            return x.T.reshape(-1), 0, 1, rows
+        if x.flags.carray:
+            return x, 0, x.shape[1], 1
+        transposed = x.T
+        if transposed.flags.carray:
+            return transposed, 0, 1, x.shape[0]
         x = x[None]
+    rows, columns = x.shape[-2:]
     if x.size == 0 or any(stride < 0 or stride % x.itemsize for stride in x.strides):
         x = x.copy(order="C")
     item, row, column = (
@@ -144,7 +177,7 @@ def _in_memory(x: Array) -> tuple[Array, int, int, int]:
         for size, stride, default in zip(x.shape, x.strides, (0, columns, 1), strict=True)
     )
     reach = 1 + (x.shape[0] - 1) * item + (rows - 1) * row + (columns - 1) * column if x.size else 0
-    return as_strided(x, (reach,), (x.itemsize,)), item, row, column
+    return as_strided(x, (1, reach), (0, x.itemsize)), item, row, column
 
 
 def _check(name: str, out: Array, *inputs: Array) -> None:
@@ -181,20 +214,23 @@ def matmul(a: Array, b: Array, out: Array, bias: Array | None = None, activation
     >>> float(out[0, 0])
     3.0
     """
-    _check("matmul", out, a, b)
-    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0] or out.shape != (a.shape[0], b.shape[1]):
+    dtype = out.dtype
+    if a.dtype is not dtype or b.dtype is not dtype or dtype not in _NOTHING:
+        _check("matmul", out, a, b)
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0] or out.shape != (len(a), b.shape[1]):
         raise ShapeError(f"matmul: got {a.shape} @ {b.shape} into {out.shape}; expected (M, K) @ (K, N) into (M, N)")
     if not NONE <= activation <= SIGMOID:
         raise ArgumentError(f"matmul: got activation code {activation}, expected {NONE} to {SIGMOID}")
+    nothing = _NOTHING[dtype]
     if bias is None:
+        bias = nothing
         if not out.flags.c_contiguous and out.flags.f_contiguous:
             a, b, out = b.T, a.T, out.T  # (a @ b).T = b.T @ a.T
-        bias = _NOTHING[out.dtype]
     else:
         _check("matmul", out, bias)
         if bias.shape != (out.shape[1],):
             raise ShapeError(f"matmul: got bias {bias.shape} for output {out.shape}; expected ({out.shape[1]},)")
-    _launch(a, b, bias, activation, out, _NOTHING[out.dtype])
+    _launch(a, b, bias, activation, out, nothing)
 
 
 def batched_matmul(a: Array, b: Array, out: Array) -> None:
@@ -260,14 +296,16 @@ def _launch(a: Array, b: Array, bias: Array, activation: int, out: Array, b_sums
         )
     if out.size == 0:
         return
-    batch = out.shape[0] if out.ndim == 3 else 1
-    rows, columns = out.shape[-2:]
-    k_size = a.shape[-1]
+    batch = 1
+    if out.ndim == 3:
+        batch = len(out)
+        out = out.reshape(-1, out.shape[2])  # (B, M, N) -> (B M, N)
+    columns, k_size = out.shape[1], a.shape[-1]
+    rows = len(out) // batch
     a, a_item, a_row, a_step = _in_memory(a)
     memory, b_item, b_step, b_column = _in_memory(b)
-    if 1 not in (b_step, b_column):
+    if b_column != 1 and b_step != 1:
         memory, b_item, b_step, b_column = _in_memory(b.copy(order="C"))
-    out = out.reshape(-1)
     # fmt: off
     launch(
         matmul_tiles, batch, rows, k_size, columns, a, a_item, a_row, a_step, memory, b_item, b_step, b_column,

@@ -9,7 +9,7 @@ so that R · V multiply-adds stand against R + V loads. The multiply-add units a
 each addition to a sum waits for the one before (4 cycles, two units); more sums than registers would go to memory.
 
 Each sum is one chain of fused multiply-adds over k in rising order, started at zero: its bits do not depend on which
-tile it is in, nor where.
+tile it is in, nor where. A long chain may be cut: a tile can start from the sums that an earlier one wrote.
 """
 # Numba and llvmlite ship no type stubs.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -26,12 +26,15 @@ from numba.extending import intrinsic
 from tinygrad_mlp.kernels.launch import Array, device
 from tinygrad_mlp.kernels.simd import INDEX, TARGET, Lanes
 
-__all__ = ["MAX_VECTORS", "VECTOR_BYTES", "multiply_add_rows", "multiply_add_tile", "transpose_square"]
+__all__ = ["MAX_VECTORS", "VECTOR_BYTES", "WIDE_VECTORS", "multiply_add_rows", "multiply_add_tile", "transpose_square"]
 
 VECTOR_BYTES = TARGET.vector_bytes
 MAX_VECTORS = 3
+# A single row has wider tiles: it needs as many sums to keep the units busy, and b is read in longer pieces.
+WIDE_VECTORS = 8
 # Rows of the tiles of 1, 2 and 3 vectors: their sums, a row of b and one number of a fit the registers.
 _ROWS_1, _ROWS_2, _ROWS_3 = (8, 8, 8) if TARGET.registers == 32 else (8, 6, 4)
+_FEW_ROWS = 4  # of the tiles for what is left over below
 
 
 class _TileWriter:
@@ -39,7 +42,8 @@ class _TileWriter:
 
     Rows beyond the last present one repeat it: they read, compute and write what it does. The last vector is moved
     back to end with the last column, and shares lanes with the one before. So there is no branch, and nothing outside
-    is touched. Lanes are masked only in a product of less than one vector.
+    is touched. Lanes are masked only in a product of less than one vector. (A wide tile moves back whatever vectors
+    lie beyond.)
     """
 
     def __init__(self, builder: Any, element: Any, rows: int, vectors: int, present: Any, columns: Any) -> None:
@@ -60,15 +64,45 @@ class _TileWriter:
 
     def _columns(self, row: Any, vector: int) -> Any:
         """Address of one vector of a row."""
-        is_last = vector == self.vectors[-1]
-        return self.builder.gep(row, [self.last_column if is_last else INDEX(vector * self.lanes.count)])
+        column = INDEX(vector * self.lanes.count)
+        if vector == self.vectors[-1]:
+            column = self.last_column
+        elif vector >= MAX_VECTORS:
+            column = self._smaller(column, self.last_column)
+        return self.builder.gep(row, [column])
 
     def _load_row(self, row: Any) -> list[Any]:
         *others, last = (self._columns(row, vector) for vector in self.vectors)
         return [*map(self.lanes.load, others), self.lanes.load_first(last, self.last_lanes)]
 
-    def multiply(self, k_size: Any, a: Any, a_row: Any, a_step: Any, b: Any, b_step: Any) -> list[list[Any]]:
-        """The sums of a[r, k] * b[k, v] over k: as a loop that adds one k at a time."""
+    def _where(self, condition: Any, change: Callable[[], list[list[Any]]], sums: list[list[Any]]) -> list[list[Any]]:
+        """What `change` makes of the sums where the condition holds, else the sums as they are."""
+        builder = self.builder
+        before, changing, after = builder.block, builder.append_basic_block(), builder.append_basic_block()
+        builder.cbranch(condition, changing, after)
+
+        builder.position_at_end(changing)
+        changed = change()
+        changing = builder.block
+        builder.branch(after)
+
+        builder.position_at_end(after)
+        results = [[builder.phi(self.lanes.vector) for _ in self.vectors] for _ in self.rows]
+        for r in self.rows:
+            for v in self.vectors:
+                results[r][v].add_incoming(sums[r][v], before)
+                results[r][v].add_incoming(changed[r][v], changing)
+        return results
+
+    def start(self, continued: Any, out: Any, out_row: Any) -> list[list[Any]]:
+        """The sums to start from: zero, or what stands in `out`."""
+        zero = [[self.lanes.zero for _ in self.vectors] for _ in self.rows]
+        return self._where(continued, lambda: [self._load_row(row) for row in self._row_starts(out, out_row)], zero)
+
+    def multiply(
+        self, start: list[list[Any]], k_size: Any, a: Any, a_row: Any, a_step: Any, b: Any, b_step: Any
+    ) -> list[list[Any]]:
+        """`start` plus the sums of a[r, k] * b[k, v] over k: as a loop that adds one k at a time."""
         builder, lanes = self.builder, self.lanes
         a_rows = self._row_starts(a, a_row)
         before = builder.block
@@ -93,32 +127,31 @@ class _TileWriter:
             counter.add_incoming(value, builder.block)
         for r in self.rows:
             for v in self.vectors:
-                sums[r][v].add_incoming(lanes.zero, before)
+                sums[r][v].add_incoming(start[r][v], before)
                 sums[r][v].add_incoming(added[r][v], builder.block)
-        builder.branch(head)
+        self._keep_rolled(builder.branch(head))
 
         builder.position_at_end(after)
         return sums
 
-    def add_bias(self, sums: list[list[Any]], bias: Any, bias_size: Any) -> list[list[Any]]:
+    def _keep_rolled(self, jump: Any) -> None:
+        """Keep the compiler from unrolling the loop that ends with `jump`.
+
+        It would load ahead, and put sums into memory to make room.
+        """
+        module = self.builder.module
+        loop = module.add_metadata([module.add_metadata(["llvm.loop.unroll.disable"])])
+        loop.operands = (loop, *loop.operands)  # a loop is named by a node that refers to itself
+        jump.set_metadata("llvm.loop", loop)
+
+    def add_bias(self, sums: list[list[Any]], has_bias: Any, bias: Any) -> list[list[Any]]:
         """The sums plus the bias of their columns, if there is one."""
-        builder = self.builder
-        before, adding, after = builder.block, builder.append_basic_block("bias"), builder.append_basic_block("sums")
-        builder.cbranch(builder.icmp_signed(">", bias_size, INDEX(0)), adding, after)
 
-        builder.position_at_end(adding)
-        bias_row = self._load_row(bias)
-        added = [[builder.fadd(sums[r][v], bias_row[v]) for v in self.vectors] for r in self.rows]
-        adding = builder.block
-        builder.branch(after)
+        def added() -> list[list[Any]]:
+            bias_row = self._load_row(bias)
+            return [[self.builder.fadd(sums[r][v], bias_row[v]) for v in self.vectors] for r in self.rows]
 
-        builder.position_at_end(after)
-        results = [[builder.phi(self.lanes.vector) for _ in self.vectors] for _ in self.rows]
-        for r in self.rows:
-            for v in self.vectors:
-                results[r][v].add_incoming(sums[r][v], before)
-                results[r][v].add_incoming(added[r][v], adding)
-        return results
+        return self._where(has_bias, added, sums)
 
     def store(self, sums: list[list[Any]], floor: Any, out: Any, out_row: Any) -> None:
         """Write the sums, or `floor` where that is greater."""
@@ -152,32 +185,33 @@ def _multiply_add_tile(
     b_step: Any,
     bias: Any,
     bias_at: Any,
+    has_bias: Any,
     floor: Any,
     out: Any,
     out_at: Any,
     out_row: Any,
+    continued: Any,
     present: Any,
     columns: Any,
 ) -> Any:
     is_shaped = isinstance(rows, types.IntegerLiteral) and isinstance(vectors, types.IntegerLiteral)
     if not is_shaped or not a.dtype == b.dtype == bias.dtype == floor == out.dtype:
         return None  # Numba then reports the types as it does for any function
-    n = types.intp
-    signature = types.void(rows, vectors, n, a, n, n, n, b, n, n, bias, n, floor, out, n, n, n, n)
+    n, flag = types.intp, types.boolean
+    signature = types.void(rows, vectors, n, a, n, n, n, b, n, n, bias, n, flag, floor, out, n, n, flag, n, n)
 
     def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        _, _, k_size, a_, a_at, a_row, a_step, b_, b_at, b_step, bias_, bias_at, floor, out_, out_at, out_row, *size = (
-            args
-        )
-        bias_size = context.make_array(bias)(context, builder, bias_).nitems
+        _, _, k_size, a_, a_at, a_row, a_step, b_, b_at, b_step, bias_, bias_at, *rest = args
+        has_bias, floor, out_, out_at, out_row, continued, *size = rest
         a_start = _address(context, builder, a, a_, a_at)
         b_start = _address(context, builder, b, b_, b_at)
         bias_start = _address(context, builder, bias, bias_, bias_at)
         out_start = _address(context, builder, out, out_, out_at)
         element = context.get_data_type(out.dtype)
         writer = _TileWriter(builder, element, rows.literal_value, vectors.literal_value, *size)
-        sums = writer.multiply(k_size, a_start, a_row, a_step, b_start, b_step)
-        sums = writer.add_bias(sums, bias_start, bias_size)
+        sums = writer.start(continued, out_start, out_row)
+        sums = writer.multiply(sums, k_size, a_start, a_row, a_step, b_start, b_step)
+        sums = writer.add_bias(sums, has_bias, bias_start)
         writer.store(sums, floor, out_start, out_row)
         return context.get_dummy_value()
 
@@ -217,7 +251,7 @@ def _transpose_square(
 
 
 multiply_add_tile: Callable[..., None] = cast(Any, _multiply_add_tile)
-"""One tile: out = max(a @ b + bias, floor), all arguments by position.
+"""One tile: out = max([out +] a @ b [+ bias], floor), all arguments by position.
 
 rows, vectors:
     Size of the tile: literals.
@@ -227,15 +261,15 @@ a, a_at, a_row, a_step:
     Array, offset of its first element, and strides from row to row and from k to k, all in elements.
 b, b_at, b_step:
     The same; columns of b, of bias and of out are neighbours in memory.
-bias, bias_at:
-    Added to each row unless the array is empty.
+bias, bias_at, has_bias:
+    Added to each row if has_bias.
 floor:
     A scalar of the dtype: 0 for ReLU, minus infinity for no bound.
-out, out_at, out_row:
-    What is written.
+out, out_at, out_row, continued:
+    What is written; if continued, the sums go on from what stands there.
 present, columns:
-    How many rows there are, at least 1, and how many columns: more than fill vectors - 1, at most as many as fill
-    vectors.
+    How many rows there are, at least 1, and how many columns: more than fill vectors - 1 (or MAX_VECTORS, in a wider
+    tile), at most as many as fill vectors.
 """
 
 transpose_square: Callable[..., None] = cast(Any, _transpose_square)
@@ -263,34 +297,52 @@ def multiply_add_rows(
     b_step: int,
     bias: Array,
     bias_at: int,
+    has_bias: bool,
     floor: float,
     out: Array,
     out_at: int,
     out_row: int,
+    continued: bool,
     columns: int,
 ) -> None:
-    """Any number of rows of 1 to 3 vectors, tile by tile; the arguments are those of `multiply_add_tile`."""
+    """Any number of rows of 1 to 3 vectors, tile by tile; the arguments are those of `multiply_add_tile`.
+
+    A single row may have up to WIDE_VECTORS.
+    """
     tall = _ROWS_1 if vectors == 1 else _ROWS_2 if vectors == 2 else _ROWS_3
     for row in range(0, rows, tall):
         a_from, out_from, present = a_at + row * a_row, out_at + row * out_row, min(tall, rows - row)
         # fmt: off
         if present == 1:
             if vectors == 1:
-                multiply_add_tile(1, 1, k_size, a, a_from, a_row, a_step, b, b_at, b_step, bias, bias_at, floor,
-                                  out, out_from, out_row, present, columns)
+                multiply_add_tile(1, 1, k_size, a, a_from, a_row, a_step, b, b_at, b_step, bias, bias_at,
+                                  has_bias, floor, out, out_from, out_row, continued, present, columns)
             elif vectors == 2:
-                multiply_add_tile(1, 2, k_size, a, a_from, a_row, a_step, b, b_at, b_step, bias, bias_at, floor,
-                                  out, out_from, out_row, present, columns)
+                multiply_add_tile(1, 2, k_size, a, a_from, a_row, a_step, b, b_at, b_step, bias, bias_at,
+                                  has_bias, floor, out, out_from, out_row, continued, present, columns)
+            elif vectors == 3:
+                multiply_add_tile(1, 3, k_size, a, a_from, a_row, a_step, b, b_at, b_step, bias, bias_at,
+                                  has_bias, floor, out, out_from, out_row, continued, present, columns)
             else:
-                multiply_add_tile(1, 3, k_size, a, a_from, a_row, a_step, b, b_at, b_step, bias, bias_at, floor,
-                                  out, out_from, out_row, present, columns)
+                multiply_add_tile(1, WIDE_VECTORS, k_size, a, a_from, a_row, a_step, b, b_at, b_step, bias, bias_at,
+                                  has_bias, floor, out, out_from, out_row, continued, present, columns)
+        elif present <= _FEW_ROWS < tall:
+            if vectors == 1:
+                multiply_add_tile(_FEW_ROWS, 1, k_size, a, a_from, a_row, a_step, b, b_at, b_step, bias, bias_at,
+                                  has_bias, floor, out, out_from, out_row, continued, present, columns)
+            elif vectors == 2:
+                multiply_add_tile(_FEW_ROWS, 2, k_size, a, a_from, a_row, a_step, b, b_at, b_step, bias, bias_at,
+                                  has_bias, floor, out, out_from, out_row, continued, present, columns)
+            else:
+                multiply_add_tile(_FEW_ROWS, 3, k_size, a, a_from, a_row, a_step, b, b_at, b_step, bias, bias_at,
+                                  has_bias, floor, out, out_from, out_row, continued, present, columns)
         elif vectors == 1:
-            multiply_add_tile(_ROWS_1, 1, k_size, a, a_from, a_row, a_step, b, b_at, b_step, bias, bias_at, floor,
-                              out, out_from, out_row, present, columns)
+            multiply_add_tile(_ROWS_1, 1, k_size, a, a_from, a_row, a_step, b, b_at, b_step, bias, bias_at,
+                              has_bias, floor, out, out_from, out_row, continued, present, columns)
         elif vectors == 2:
-            multiply_add_tile(_ROWS_2, 2, k_size, a, a_from, a_row, a_step, b, b_at, b_step, bias, bias_at, floor,
-                              out, out_from, out_row, present, columns)
+            multiply_add_tile(_ROWS_2, 2, k_size, a, a_from, a_row, a_step, b, b_at, b_step, bias, bias_at,
+                              has_bias, floor, out, out_from, out_row, continued, present, columns)
         else:
-            multiply_add_tile(_ROWS_3, 3, k_size, a, a_from, a_row, a_step, b, b_at, b_step, bias, bias_at, floor,
-                              out, out_from, out_row, present, columns)
+            multiply_add_tile(_ROWS_3, 3, k_size, a, a_from, a_row, a_step, b, b_at, b_step, bias, bias_at,
+                              has_bias, floor, out, out_from, out_row, continued, present, columns)
         # fmt: on
