@@ -68,15 +68,19 @@ class Worker:
         self.name = name
         self.threads = threads
         self._stderr: IO[str] = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
-        self._process = subprocess.Popen(
-            [str(python), "-m", "benchmarks.worker", module],
-            cwd=ROOT,
-            env=_environment(threads, environment or {}),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._stderr,
-            encoding="utf-8",
-        )
+        try:
+            self._process = subprocess.Popen(
+                [str(python), "-m", "benchmarks.worker", module],
+                cwd=ROOT,
+                env=_environment(threads, environment or {}),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._stderr,
+                encoding="utf-8",
+            )
+        except OSError as error:
+            self._stderr.close()
+            raise WorkerError(f"{name}: cannot start {python}: {error.strerror}") from error
 
     def call(self, command: str, **arguments: Any) -> Any:
         """Run a command with these arguments (JSON) and return its result.
@@ -169,10 +173,7 @@ class Workers:
 
         Raises `WorkerError` if the interpreter cannot be started.
         """
-        try:
-            worker = Worker(name, module, python=python, threads=threads, environment=environment)
-        except OSError as error:
-            raise WorkerError(f"{name}: cannot start {python}: {error.strerror}") from error
+        worker = Worker(name, module, python=python, threads=threads, environment=environment)
         self._running.append(worker)
         return worker
 

@@ -66,6 +66,8 @@ def geometric_mean_of_medians(groups: Sequence[Sequence[float]], *, seed: int = 
 
     Raises `ValueError` for no groups or an empty one.
     """
+    if not groups:
+        raise ValueError("the geometric mean of no groups")
     return _interval(groups, lambda samples: geometric_mean([median(sample) for sample in samples]), seed)
 
 

@@ -60,12 +60,12 @@ class Images:
         standardization = self.train.standardization
         assert standardization.mean is not None and standardization.std is not None
         return Handout(
-            self.train.images.reshape(IMAGES, -1),
+            self.train.images.reshape(len(self.train), -1),
             self.train.labels,
             standardization.mean.item() * 255,
             standardization.std.item() * 255,
             weights,
-            numbers.integers(0, IMAGES, (CHECK_STEPS, workload.batch)),
+            numbers.integers(0, len(self.train), (CHECK_STEPS, workload.batch)),
         )
 
 

@@ -14,7 +14,7 @@ IMAGES = 48_000
 CHECK_STEPS = 20
 """So many steps on given batches must give every contender the same losses before any is timed."""
 
-LOSS_TOLERANCE = 2e-5
+LOSS_TOLERANCE = 1e-4
 """How far a float32 loss may be from the one computed in float64, as a part of it."""
 
 Layer: TypeAlias = "tuple[str | int, ...]"
@@ -43,10 +43,12 @@ class Workload:
     def for_check(self) -> Workload:
         """With a penalty so large that a contender that forgets it is noticed within `CHECK_STEPS`.
 
-        And with a larger epsilon: Adam's first steps are as long as the learning rate whatever the gradient, so where
-        rounding decides the sign of a gradient that is nearly zero, it decides where a weight goes.
+        And with a large epsilon: Adam's first steps are as long as the learning rate however small the gradient, so
+        that whatever rounding decides, the sign of a gradient or on which side of zero a ReLU lies, grows in later
+        steps, up to 0.005 of the loss. With this epsilon such losses agree within 0.00005, while a learning rate that
+        is wrong by 1 % shows as 0.0007 or more.
         """
-        return replace(self, weight_decay=self.weight_decay * 100, eps=1e-4)
+        return replace(self, weight_decay=self.weight_decay * 100, eps=1e-2)
 
     @property
     def linear_shapes(self) -> list[tuple[int, int]]:

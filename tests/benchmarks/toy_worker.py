@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 
 from benchmarks.rounds import timed_command
 
@@ -34,4 +35,20 @@ def run(count: int) -> None:
         sum(range(STATE["size"]))
 
 
-COMMANDS = {"prepare": prepare, "crash": crash, "fail": fail, "need": need, "timed": timed_command(run)}
+def environment() -> dict[str, str]:
+    return dict(os.environ)
+
+
+def sleep(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+COMMANDS = {
+    "prepare": prepare,
+    "crash": crash,
+    "fail": fail,
+    "need": need,
+    "environment": environment,
+    "sleep": sleep,
+    "timed": timed_command(run),
+}

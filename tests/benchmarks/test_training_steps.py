@@ -1,0 +1,188 @@
+"""The table of training steps: who computes something else is refused, and what is made of the timings."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from benchmarks import step_results
+from benchmarks.contenders.numpy_by_hand import NumpyStep
+from benchmarks.contenders.ours_eager import EagerStep
+from benchmarks.rounds import Block, Rounds
+from benchmarks.settings import Settings
+from benchmarks.step_results import CONTENDERS, Entry, Row, Run
+from benchmarks.step_tables import TrainingSteps
+from benchmarks.training_steps import Images, loss_error, measure
+from benchmarks.workloads import LOSS_TOLERANCE, WORKLOADS, Workload
+
+QUICK = Settings(
+    quick=True, threads=(1,), contenders=("ours", "numpy"), workloads=("W1",), rounds=2, block_seconds=0.01
+)
+
+
+def losses(workload: Workload, images: Images, dtype: type = np.float64, contender: Any = NumpyStep) -> list[float]:
+    """The check's losses; weights and batches are those of the workload of this name."""
+    handout = images.handout(WORKLOADS[workload.name], 0)
+    step = contender(workload, handout, 1, dtype) if contender is NumpyStep else contender(workload, handout, 1)
+    return [step.step_on(indices) for indices in handout.batches]
+
+
+def text(steps: TrainingSteps) -> str:
+    console = Console(width=120)
+    with console.capture() as capture:
+        console.print(steps.table())
+    return capture.get()
+
+
+def test_loss_error() -> None:
+    assert loss_error([1.0, 2.0], [1.0, 2.0]) == 0
+    assert loss_error([1.0, 2.02], [1.0, 2.0]) == pytest.approx(0.01)
+    assert loss_error([1.0, math.nan], [1.0, 2.0]) == math.inf
+    assert loss_error([1.0], [1.0, 2.0]) == math.inf
+
+
+@pytest.mark.parametrize("name", list(WORKLOADS))
+def test_float32_passes_with_room(name: str, few_images: Images) -> None:
+    workload = WORKLOADS[name].for_check()
+    reference = losses(workload, few_images)
+    assert reference[-1] < 0.97 * reference[0]  # it learns
+    assert loss_error(losses(workload, few_images, np.float32), reference) < LOSS_TOLERANCE / 20
+    assert loss_error(losses(workload, few_images, contender=EagerStep), reference) < LOSS_TOLERANCE / 20
+
+
+FAULTS = [
+    ("W1", {"weight_decay": 0.0}),
+    ("W1", {"momentum": 0.89}),
+    ("W1", {"lr": 0.0101}),
+    ("W1", {"optimizer": "adam"}),
+    ("W2", {"lr": 1.01e-3}),
+    ("W2", {"eps": 1.1e-2}),
+    ("W3", {"eps": 1.1e-2}),
+    ("W4", {"lr": 0.0101}),
+    ("W4", {"momentum": 0.1}),
+    ("W7", {"weight_decay": 0.0}),
+    ("W7", {"layers": (*WORKLOADS["W7"].layers[:1], ("tanh",), *WORKLOADS["W7"].layers[2:])}),
+]
+
+
+@pytest.mark.parametrize(("name", "fault"), FAULTS)
+def test_whoever_computes_something_else_is_noticed(name: str, fault: dict[str, Any], few_images: Images) -> None:
+    workload = WORKLOADS[name].for_check()
+    error = loss_error(losses(replace(workload, **fault), few_images, np.float32), losses(workload, few_images))
+    assert error > 2 * LOSS_TOLERANCE
+
+
+def test_other_standardisation_is_noticed(few_images: Images) -> None:
+    workload = WORKLOADS["W1"].for_check()
+    handout = few_images.handout(workload, 0)
+    off = NumpyStep(workload, replace(handout, mean=handout.mean + 1), 1)
+    assert loss_error([off.step_on(i) for i in handout.batches], losses(workload, few_images)) > 2 * LOSS_TOLERANCE
+
+
+@pytest.fixture
+def toy(monkeypatch: pytest.MonkeyPatch):
+    """Adds a contender with planted faults, and returns how to plant them."""
+    monkeypatch.setitem(step_results.CONTENDERS, "toy", Entry("a toy", "tests.benchmarks.toy_contender"))
+    return lambda fault: monkeypatch.setenv("PLANTED", json.dumps(fault))
+
+
+def test_a_wrong_contender_is_refused_loudly_and_not_timed(few_images: Images, toy) -> None:
+    toy({"momentum": 0.8})
+    steps = measure(replace(QUICK, contenders=("ours", "numpy", "toy")))
+    row = steps.rows[0]
+    assert row.refused == [Run("toy", 1)]
+    assert {run.contender for run in row.runs} == {"ours", "numpy"}
+    assert row.fastest_peer() == Run("numpy", 1)
+    (trouble,) = steps.troubles
+    assert trouble.startswith("W1: a toy, 1 thread computes something else: its losses differ from the reference's by")
+    assert "REFUSED" in text(steps)
+
+
+def test_a_right_contender_is_not_refused(few_images: Images, toy) -> None:
+    toy({})
+    steps = measure(replace(QUICK, contenders=("ours", "toy")))
+    assert steps.troubles == []
+    assert steps.rows[0].fastest_peer() == Run("toy", 1)
+
+
+def test_a_contender_that_dies_is_reported_and_the_others_go_on(few_images: Images, toy) -> None:
+    toy({"die": 9})
+    steps = measure(replace(QUICK, contenders=("ours", "toy")))
+    assert "W1: a toy, 1 thread failed: toy@1: the process ended with code 9" in steps.troubles[0]
+    assert "FAILED" in text(steps)
+    assert steps.rows[0].of("ours") == [Run("ours", 1)]
+
+
+def test_a_contender_that_is_not_installed_is_named(few_images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(step_results.CONTENDERS, "torch", Entry("PyTorch default", "tests.benchmarks.toy_missing"))
+    steps = measure(replace(QUICK, contenders=("ours", "torch")))
+    assert steps.missing == {"torch": "no_such_package"}
+    assert steps.troubles == []  # it is not there, which is no fault
+    assert "Missing: PyTorch default (no no_such_package)" in text(steps)
+    assert steps.rows[0].fastest_peer() is None
+
+
+def row_of(seconds: dict[str, list[float]], name: str = "W1") -> Row:
+    """A row as if these had been timed, by names as ours@2."""
+    runs = [Run(key.split("@")[0], int(key.split("@")[1])) for key in seconds]
+    rounds = Rounds({key: [Block(value, 1, 0.0, 0.0) for value in values] for key, values in seconds.items()}, 0.15)
+    row = Row(WORKLOADS[name], rounds=rounds, runs=runs)
+    row.loss_errors = dict.fromkeys(runs, 1e-7)
+    row.holds = {run.contender: "float32" for run in runs}
+    row.versions = {run.contender: {"python": "3.11"} for run in runs}
+    return row
+
+
+SECONDS = {
+    "ours@1": [1.0, 1.1, 1.2],
+    "ours@2": [1.1, 1.1, 1.1],
+    "torch@1": [5.0, 5.0, 5.0],
+    "torch@2": [5.5, 5.5, 6.6],
+    "jax@1": [3.0, 3.0, 3.0],
+    "jax@2": [2.2, 3.3, 2.2],
+}
+
+
+def test_ratios_pair_rounds_and_peers_get_the_threads_that_suit_them() -> None:
+    row = row_of(SECONDS)
+    assert row.fastest_peer() == Run("jax", 2)
+    assert row.against_fastest().value == pytest.approx(2.0)  # the median of 2, 3, 2
+    assert (row.against_fastest().low, row.against_fastest().high) == pytest.approx((2.0, 3.0))
+    assert row.against_default().value == pytest.approx(5.0)  # its default is all threads
+    assert row.thread_ratio().value == pytest.approx(1.0)  # the median of 1.1, 1, 0.917
+
+
+def test_table_and_json_say_the_same() -> None:
+    settings = Settings(threads=(1, 2), workloads=("W1", "W4"))
+    steps = TrainingSteps([row_of(SECONDS), row_of(SECONDS, "W4")], settings, "some images", "somewhere")
+    saved = json.loads(json.dumps(steps.as_json()))
+    row = saved["rows"]["W1"]
+    assert row["microseconds"]["ours"] == pytest.approx({"1": 1.1e6, "2": 1.1e6})
+    assert row["fastest_peer"] == {"contender": "jax", "threads": 2}
+    assert row["times_as_fast_as_fastest_peer"]["value"] == pytest.approx(2.0)
+    assert saved["geometric_mean_over_pytorch_default"]["value"] == pytest.approx(5.0)
+    printed = text(steps)
+    for words in ("1,100,000 / 1,100,000", "jax.jit + optax", "2 threads", "2.00", "2.00–3.00", "some images"):
+        assert words in printed
+    assert "Geometric mean of all rows: 5.00 [5.00, 6.00] times as fast as PyTorch default." in printed
+
+
+def test_one_number_of_threads_has_no_ratio() -> None:
+    row = row_of({"ours@2": [1.0], "numpy@2": [2.0]})
+    assert row.thread_ratio() is None
+    assert row.against_default() is None
+    steps = TrainingSteps([row], Settings(threads=(2,), contenders=("ours", "numpy")), "x", "y")
+    assert "our time" not in text(steps)
+    assert steps.geometric_mean() is None
+
+
+def test_every_contender_s_module_is_there() -> None:
+    for entry in CONTENDERS.values():
+        assert entry.module.startswith("benchmarks.contenders.")
+        assert (entry.ours and "ours" in entry.module) or not entry.ours
