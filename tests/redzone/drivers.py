@@ -151,6 +151,9 @@ def products(dtype: Any) -> None:
 
 def indexing(dtype: Any) -> None:
     back(F.embedding(labels(0, 0), numbers(0, 5, dtype=dtype)))
+    for size in SIZES[1:]:  # of rows of 256 bytes and more
+        for rows, count in ((size, 3), (5, size)):
+            tg.Tensor(np.zeros((rows, 256 + size), np.uint8))[_rng.integers(-rows, rows, count)]
     for rows, columns in pairs():
         table = numbers(rows + 1, columns, dtype=dtype)
         for count in (rows, columns):
@@ -223,6 +226,7 @@ def batches(dtype: Any) -> None:
                     images, np.zeros(rows, np.int64), classes=["one"], standardization=kind, dtype=dtype
                 )
                 dataset.batch(_rng.integers(-rows, rows, size))
+            data.TensorDataset(images).batch(_rng.integers(-rows, rows, size))
 
 
 def random_numbers(dtype: Any) -> None:
@@ -260,6 +264,8 @@ def large(dtype: Any) -> None:
     images = np.zeros((rows, 1, columns), np.uint8)
     dataset = data.ImageDataset(images, np.zeros(rows, np.int64), classes=["one"], standardization="global")
     dataset.batch(np.arange(rows))
+    data.TensorDataset(x.detach()).batch(np.arange(rows))
+    back(x[np.arange(-rows, rows)])
 
 
 DRIVERS: list[Callable[[Any], None]] = [

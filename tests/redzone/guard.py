@@ -81,19 +81,24 @@ class Guard:
 
     def install(self) -> None:
         """From now on, in this process, every compiled kernel is run between red zones."""
-        for way in ("serial", "threaded"):
-            setattr(Kernel, way, self._wrapped(way, getattr(Kernel, way)))
+        for name in ("serial_code", "threaded_code"):
+            setattr(Kernel, name, self._guarded(name))
 
-    def _wrapped(self, way: str, compiled: Callable[[Kernel], Any]) -> Callable[[Kernel], Any]:
-        guard = self
+    def _guarded(self, name: str) -> property:
+        """An attribute of kernels that holds compiled code, and gives it with red zones around."""
 
-        def guarded(kernel: Kernel) -> Any:
-            run = compiled(kernel)
-            if way == "threaded":
-                guard.threaded.add(kernel.name)
-            return (lambda *args: guard.run(kernel, run, args)) if kernel.compiled else run
+        def code(kernel: Kernel) -> Any:
+            compiled = vars(kernel)[name]
+            if compiled is None or not kernel.compiled:
+                return compiled
+            if name == "threaded_code":
+                self.threaded.add(kernel.name)
+            return lambda *args: self.run(kernel, compiled, args)
 
-        return guarded
+        def set_code(kernel: Kernel, compiled: Any) -> None:
+            vars(kernel)[name] = compiled
+
+        return property(code, set_code)
 
     def run(self, kernel: Kernel, compiled: Callable[..., None], args: tuple[Any, ...]) -> None:
         """Run a kernel at both ends of the rooms, and give what it wrote to the arguments if both agree."""
@@ -120,7 +125,8 @@ class Guard:
 
     def _note(self, kernel: Kernel, args: tuple[Any, ...]) -> None:
         dtypes = {arg.dtype.name for arg in args if isinstance(arg, np.ndarray)}
-        sizes = self.seen[f"{kernel.name} {'float32' if 'float32' in dtypes else 'float64'}"]
+        dtype = next((dtype for dtype in ("float32", "float64") if dtype in dtypes), "any dtype")
+        sizes = self.seen[f"{kernel.name}, {dtype}"]
         for name, arg in zip(inspect.signature(kernel.function).parameters, args, strict=True):
             if isinstance(arg, np.ndarray):
                 for axis, size in enumerate(arg.shape):
