@@ -25,6 +25,7 @@ __all__ = ["Bar", "Panel", "Picture", "draw", "draw_picture"]
 # Vermilion stands out from greys for all eyes (Okabe & Ito 2008).
 _OURS, _FASTEST, _PEER, _INK, _FAINT = "#d55e00", "#6e6e6e", "#b8b8b8", "#222222", "#707070"
 OURS = "ours"  # its name in the results
+_CHARACTER = 0.048  # of the width of the narrowest panel
 _WIDTH, _DPI = 10.0, 200  # inches; twice the 1000 pixels of a README, for dense screens
 
 
@@ -65,31 +66,33 @@ def _microseconds(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
+def _label(bar: Bar, mine: Bar | None) -> str:
+    if mine is None or bar is mine:
+        return f"{_microseconds(bar.median)} µs"
+    ratio = bar.median / mine.median
+    return f"{ratio:.1f}×" if ratio >= 1 else f"{ratio:.2f}×"
+
+
 def _draw_bars(axes: Axes, panel: Panel, contenders: Sequence[str], ours: str) -> None:
     by_name = {bar.contender: bar for bar in panel.bars}
-    present = [by_name[name] for name in contenders if name in by_name]
     mine = by_name.get(ours)
-    fastest = min((bar.median for bar in present if bar is not mine), default=0.0)
-    longest = max((bar.high for bar in present), default=1.0)
+    fastest = min((bar.median for bar in panel.bars if bar is not mine), default=0.0)
+    # Every label has its place to the right of its bar.
+    limit = max((bar.high / (0.93 - _CHARACTER * len(_label(bar, mine))) for bar in panel.bars), default=1.0)
     for place, name in enumerate(contenders):
         bar = by_name.get(name)
         if bar is None:
-            axes.text(0.02 * longest, place, "not measured", va="center", color=_FAINT, fontsize=7, style="italic")
+            axes.text(0.02 * limit, place, "not measured", va="center", color=_FAINT, fontsize=7, style="italic")
             continue
-        is_fastest = bar.median == fastest
-        color = _OURS if bar is mine else _FASTEST if is_fastest else _PEER
+        stands_out = bar is mine or bar.median == fastest
+        color = _OURS if bar is mine else _FASTEST if stands_out else _PEER
         whiskers = [[bar.median - bar.low], [bar.high - bar.median]]
-        axes.barh(
-            place, bar.median, 0.72, color=color, xerr=whiskers, error_kw={"ecolor": _INK, "lw": 0.9, "capsize": 1.5}
-        )
-        if bar is mine:
-            label, weight = f"{_microseconds(bar.median)} µs", "bold"
-        else:
-            label = f"{bar.median / mine.median:.1f}×" if mine else f"{_microseconds(bar.median)} µs"
-            weight = "bold" if is_fastest else "normal"
-        ink = _OURS if bar is mine else _INK
-        axes.text(bar.high + 0.03 * longest, place, label, va="center", color=ink, fontsize=8.5, weight=weight)
-    axes.set_xlim(0, 1.3 * longest)
+        error_style = {"ecolor": _INK, "lw": 0.9, "capsize": 1.5}
+        axes.barh(place, bar.median, 0.72, color=color, xerr=whiskers, error_kw=error_style)
+        ink, weight = _OURS if bar is mine else _INK, "bold" if stands_out else "normal"
+        label_at = bar.high + 0.025 * limit
+        axes.text(label_at, place, _label(bar, mine), va="center", color=ink, fontsize=8.5, weight=weight)
+    axes.set_xlim(0, limit)
 
 
 def _dress(axes: Axes, panel: Panel, contenders: Sequence[str], ours: str, is_first: bool) -> None:
@@ -103,7 +106,7 @@ def _dress(axes: Axes, panel: Panel, contenders: Sequence[str], ours: str, is_fi
             label.set_fontweight("bold")
     axes.set_title(panel.name, loc="left", fontsize=10, weight="bold", color=_INK, pad=24)
     axes.text(
-        0, 1.02, panel.subtitle, transform=axes.transAxes, va="bottom", fontsize=7, color=_FAINT, linespacing=1.25
+        0, 1.02, panel.subtitle, transform=axes.transAxes, va="bottom", fontsize=6.7, color=_FAINT, linespacing=1.25
     )
     axes.locator_params(axis="x", nbins=3)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")

@@ -23,6 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -116,15 +117,19 @@ class KernelTable:
     def table(self) -> Table:
         threads = sorted({timing.threads for timing in self.timings})
         table = Table(
-            title="Kernels: GFLOP/s of products, GB/s of all else; × how many times as fast as PyTorch",
+            title="Kernels: GFLOP/s of products, GB/s of all else\n"
+            "×: how many times as fast as PyTorch; %: of the machine's limit",
             caption=self._caption(),
+            box=SIMPLE_HEAD,
+            pad_edge=False,
+            padding=(0, 0, 0, 1),
         )
-        table.add_column("call")
+        table.add_column("call", no_wrap=True)
         table.add_column("nets")
         for count in threads:
-            for name in ("ours", "torch", "NumPy", "×", "% of limit"):
-                suffix = f"\n{count} thread{'s' if count > 1 else ''}" if name == "ours" else ""
-                table.add_column(name + suffix, justify="right")
+            for name in ("ours", "torch", "NumPy", "×", "%"):
+                above = f"{count} thread{'s' if count > 1 else ''}" if name == "ours" else ""
+                table.add_column(f"{above}\n{name}", justify="right", no_wrap=True)
         group = ""
         for case in dict.fromkeys(timing.case.name for timing in self.timings):
             if CASES[case].group != group:

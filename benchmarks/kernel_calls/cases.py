@@ -95,9 +95,7 @@ def _others() -> list[Case]:
     cases = _reductions()
     for rows in (64, 512):
         moved = 2 * _FLOAT * rows * 10  # logits in, their gradient out
-        cases.append(
-            Case("other", f"cross-entropy and gradient {rows}×10", "loss", {"rows": rows}, moved, "GB/s", moved)
-        )
+        cases.append(Case("other", f"loss and gradient {rows}×10", "loss", {"rows": rows}, moved, "GB/s", moved))
     for rows, columns in ((64, 512), (512, 512)):
         moved = 2 * _FLOAT * rows * columns
         name = f"dropout {rows}×{columns}"
@@ -107,12 +105,12 @@ def _others() -> list[Case]:
         # Momentum reads weight, gradient and velocity and writes two of them; Adam has one more state.
         for optimizer, arrays, passes in (("momentum", 3, 5), ("Adam", 4, 7)):
             arguments = {"optimizer": optimizer, "net": net}
-            name = f"{optimizer} step of {net}, {size:,} weights"
+            name = f"{optimizer} step, {size:,}"
             work = float(_FLOAT * size * passes)
             cases.append(Case("other", name, "optimizer", arguments, work, "GB/s", _FLOAT * size * arrays, net))
     for rows in (64, 512):
         moved = rows * 784 * (1 + _FLOAT)
-        name = f"random batch of {rows} images, standardised"
+        name = f"batch of {rows} images"
         cases.append(Case("other", name, "batch", {"rows": rows}, moved, "GB/s", IMAGES * 784))
     return cases
 

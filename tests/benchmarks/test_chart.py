@@ -118,16 +118,20 @@ def test_machine_threads_and_data_are_named() -> None:
 
 
 def _many(count: int) -> dict[str, Any]:
-    """Results with `count` nets, and so long bars that labels need their room."""
+    """Results with `count` nets."""
     results = _results()
     rows = results["training_steps"]["rows"]
     results["training_steps"]["rows"] = {name: copy.deepcopy(rows[name]) for name in list(NETS)[:count]}
     return results
 
 
+@pytest.mark.parametrize("ours", [100e-6, 12345e-6])
 @pytest.mark.parametrize("panels", [1, 2, 5])
-def test_all_text_is_inside_and_apart(panels: int) -> None:
-    figure = chart.draw(_many(panels))
+def test_all_text_is_inside_and_apart(panels: int, ours: float) -> None:
+    results = _many(panels)
+    for row in results["training_steps"]["rows"].values():
+        row["rounds"]["seconds"]["ours@2"] = [ours] * 3
+    figure = chart.draw(results)
     assert figure.get_figwidth() * 100 == 1000
     canvas = FigureCanvasAgg(figure)
     canvas.draw()

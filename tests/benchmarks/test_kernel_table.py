@@ -112,7 +112,7 @@ def test_a_sweep_makes_so_many_calls() -> None:
     commands = sweep.commands(
         {"dropout": lambda shape: sweep.Call(lambda: made.append(None), list), "loss": lambda rows: None}
     )
-    some = ["dropout 64×512", "cross-entropy and gradient 64×10"]
+    some = ["dropout 64×512", "loss and gradient 64×10"]
     assert commands["prepare"](some) == {"dropout 64×512": []}
     made.clear()
     block = Sweep(**commands["sweep"]({"dropout 64×512": 50}))
