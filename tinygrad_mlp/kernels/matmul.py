@@ -15,7 +15,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from tinygrad_mlp.errors import ArgumentError, DtypeError, ShapeError
-from tinygrad_mlp.kernels.approx import NONE, RELU, SIGMOID, activate
+from tinygrad_mlp.kernels.approx import NONE, RELU, SIGMOID, TANH, sigmoid, tanh
 from tinygrad_mlp.kernels.launch import Array, device, kernel, launch, prange
 from tinygrad_mlp.kernels.tile import (
     MAX_VECTORS,
@@ -70,6 +70,17 @@ def _sum_rows(x: Array, x_row: int, rows: int, out: Array) -> None:
                               out, column, 0, False, 1, width)
         column += width
     # fmt: on
+
+
+@device
+def _activate(values: Array, activation: int) -> None:
+    """Apply TANH or SIGMOID; a loop for each, as the choice inside of one would keep it from being vector code."""
+    if activation == TANH:
+        for i in range(values.size):
+            values[i] = tanh(values[i])
+    else:
+        for i in range(values.size):
+            values[i] = sigmoid(values[i])
 
 
 @kernel(writes=("out", "b_sums"), parallel=True)
@@ -151,9 +162,11 @@ def matmul_tiles(
         if activation > RELU:
             first = first_panel * vectors // panels * side
             last = min(last_panel * vectors // panels * side, columns)
-            for r in range(present):
-                for i in range(out_at + r * columns + first, out_at + r * columns + last):
-                    out[i] = activate(out[i], activation)
+            if groups == 1:  # whole rows: one run of memory
+                _activate(out[out_at : out_at + present * columns], activation)
+            else:
+                for r in range(present):
+                    _activate(out[out_at + r * columns + first : out_at + r * columns + last], activation)
 
 
 def _in_memory(x: Array) -> tuple[Array, int, int, int]:
