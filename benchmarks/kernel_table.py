@@ -191,20 +191,22 @@ class _Entrant:
 
 
 def _enter(workers: Workers, settings: Settings, names: Sequence[str]) -> tuple[list[_Entrant], dict[str, str]]:
-    """Start a process for each contender and number of threads; also: which are missing, and what they lack."""
-    entrants: list[_Entrant] = []
-    missing: dict[str, str] = {}
+    """A process for each contender and number of threads; also: which are missing, and what they lack."""
+    started: list[tuple[str, int, Worker]] = []
     for threads in settings.threads:
         for contender, (module, is_peer) in CONTENDERS.items():
-            if contender in missing:
-                continue
             python = settings.peers_python if is_peer else sys.executable
             worker = workers.start(f"{contender}, {threads} threads", module, python=python, threads=threads)
-            try:
-                entrants.append(_Entrant(contender, threads, worker, worker.call("prepare", names=names)))
-            except MissingError as error:
-                missing[contender] = error.package
-                workers.stop(worker)
+            worker.send("prepare", names=names)  # all at once: this takes seconds
+            started.append((contender, threads, worker))
+    entrants: list[_Entrant] = []
+    missing: dict[str, str] = {}
+    for contender, threads, worker in started:
+        try:
+            entrants.append(_Entrant(contender, threads, worker, worker.receive()))
+        except MissingError as error:
+            missing[contender] = error.package
+            workers.stop(worker)
     return entrants, missing
 
 

@@ -132,9 +132,11 @@ def _enter(
             workers.start(f"{entry.title}, process {place}", entry.module, python=python, threads=1)
             for place in range(1, processes + 1)
         ]
+        for worker in team:
+            worker.send("prepare", workload=WORKLOAD, folder=str(folder), threads=1)
         try:
             for worker in team:
-                worker.call("prepare", workload=WORKLOAD, folder=str(folder), threads=1)
+                worker.receive()
         except MissingError as error:
             missing[name] = error.package
             for worker in team:
