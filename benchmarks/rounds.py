@@ -22,8 +22,10 @@ from __future__ import annotations
 
 import math
 import random
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from benchmarks.machine import CpuClock
@@ -49,12 +51,17 @@ _WARM_PART = 0.05  # of a block is run untimed before it, since another contende
 
 @dataclass(frozen=True)
 class Block:
-    """One timed stretch of work: `seconds` for `units`, while others took so many CPUs (None: unknown)."""
+    """One timed stretch of work: `seconds` for `units`, while others took so many CPUs (None: unknown).
+
+    Of a block that was timed in slices, the two are those of the median slice, and `mean` is what one unit took in the
+    whole.
+    """
 
     seconds: float
     units: int
     foreign: float | None = None
     steal: float | None = None
+    mean: float | None = None
 
     @property
     def taken(self) -> float:
@@ -65,23 +72,30 @@ class Block:
 Timer = Callable[[], Block]
 
 
-def timed_command(run: Callable[[int], None]) -> Callable[[int], dict[str, Any]]:
-    """The command "timed" of a worker whose work is `run(count)`: warm up, then time `count` units."""
+def timed_command(run: Callable[[int], None]) -> Callable[..., dict[str, Any]]:
+    """The command "timed" of a worker whose work is `run(count)`: warm up, then time `slices` times `count` units.
 
-    def timed(count: int) -> dict[str, Any]:
-        run(max(1, round(count * _WARM_PART)))
+    Where a host machine runs others on the same cores, a core is now fast, now slow, for milliseconds at a time, and
+    nothing in /proc tells. The median slice is one of the usual speed, where the whole is a mixture.
+    """
+
+    def timed(count: int, slices: int = 1) -> dict[str, Any]:
+        run(max(1, round(count * slices * _WARM_PART)))
         start = CpuClock.now()
-        run(count)
-        end = CpuClock.now()
-        foreign, steal = end.foreign_since(start)
-        return asdict(Block(end.wall - start.wall, count, foreign, steal))
+        times = [time.perf_counter()]
+        for _ in range(slices):
+            run(count)
+            times.append(time.perf_counter())
+        foreign, steal = CpuClock.now().foreign_since(start)
+        seconds = median([end - begin for begin, end in pairwise(times)])
+        return asdict(Block(seconds, count, foreign, steal, (times[-1] - times[0]) / (count * slices)))
 
     return timed
 
 
-def timed(worker: Worker, count: int) -> Block:
-    """Time `count` units of a worker's work in one block."""
-    return Block(**worker.call("timed", count=count))
+def timed(worker: Worker, count: int, slices: int = 1) -> Block:
+    """Time a worker's work in one block: `slices` times `count` units."""
+    return Block(**worker.call("timed", count=count, slices=slices))
 
 
 def steps_per_block(worker: Worker, seconds: float = 0.25) -> int:

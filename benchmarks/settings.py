@@ -33,6 +33,8 @@ class Settings:
     """Blocks of each contender."""
     block_seconds: float = 0.25
     """How long one of them takes."""
+    slice_seconds: float = 0.01
+    """And one of the slices of which it is the median."""
     foreign_limit: float = 0.15
     """A block is repeated if others took more CPUs than this meanwhile."""
     seed: int = 0

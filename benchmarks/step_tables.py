@@ -107,6 +107,11 @@ class TrainingSteps:
         lines = [f"{row.workload.name}: {row.workload.title}" for row in self.rows]
         if mean := self.geometric_mean():
             lines.append(f"Geometric mean of all rows: {mean} times as fast as PyTorch default.")
+        if any(row.rounds for row in self.rows):
+            lines.append(
+                f"Each figure is the median of {self.settings.rounds} blocks of {self.settings.block_seconds:g} s, a block "
+                f"the median of slices of {self.settings.slice_seconds:g} s; means are in the JSON file."
+            )
         lines.append(
             f"Before, all trained {CHECK_STEPS} steps from the same weights on the same batches; losses agreed with "
             f"float64 within {max((row.largest_error() for row in self.rows), default=0):.0e} ({LOSS_TOLERANCE:.0e} "

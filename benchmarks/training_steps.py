@@ -109,7 +109,7 @@ def _measure_row(workload: Workload, folder: Path, reference: list[float], setti
             say(f"{workload.name}: {run.name} warms up")
             try:
                 told = worker.call("prepare", threads=run.threads, **ask)
-                timers[run.name] = partial(timed, worker, steps_per_block(worker, settings.block_seconds))
+                timers[run.name] = partial(timed, worker, *_sliced(worker, settings))
             except WorkerError as error:
                 row.failed[run] = str(error)
                 continue
@@ -124,6 +124,13 @@ def _measure_row(workload: Workload, folder: Path, reference: list[float], setti
                 progress=lambda number: say(f"{workload.name}: round {number} of {settings.rounds}"),
             )
     return row
+
+
+def _sliced(worker: Worker, settings: Settings) -> tuple[int, int]:
+    """How many steps make a slice, and how many slices a block."""
+    steps = steps_per_block(worker, settings.block_seconds)
+    of_slice = max(1, round(steps * settings.slice_seconds / settings.block_seconds))
+    return of_slice, max(1, round(steps / of_slice))
 
 
 def _runs(settings: Settings) -> list[Run]:

@@ -99,10 +99,22 @@ def test_nothing_to_measure(rounds: int, names: str) -> None:
 def test_a_timed_block_warms_up_first(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([CpuClock(10.0, 5.0, 100.0, 7.0), CpuClock(12.0, 6.5, 102.5, 7.5)])
     monkeypatch.setattr("benchmarks.rounds.CpuClock.now", lambda: next(clock))
+    monkeypatch.setattr("benchmarks.rounds.time.perf_counter", iter([1.0, 3.0]).__next__)
     counts: list[int] = []
     block = timed_command(counts.append)(count=200)
     assert counts == [10, 200]
-    assert block == {"seconds": 2.0, "units": 200, "foreign": 0.5, "steal": 0.25}  # (2.5 - 1.5) / 2, 0.5 / 2
+    # foreign (2.5 - 1.5) / 2, steal 0.5 / 2
+    assert block == {"seconds": 2.0, "units": 200, "foreign": 0.5, "steal": 0.25, "mean": 0.01}
+
+
+def test_a_block_in_slices_is_their_median(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = [0.0, 1.0, 2.0, 12.0, 13.5, 14.5]  # slices of 1, 1, 10, 1.5 and 1 s
+    monkeypatch.setattr("benchmarks.rounds.time.perf_counter", iter(times).__next__)
+    monkeypatch.setattr("benchmarks.rounds.CpuClock.now", lambda: CpuClock(0.0, 0.0, None, None))
+    counts: list[int] = []
+    block = timed_command(counts.append)(count=40, slices=5)
+    assert counts == [10, *[40] * 5]
+    assert block == {"seconds": 1.0, "units": 40, "foreign": None, "steal": None, "mean": 14.5 / 200}
 
 
 def test_others_cannot_take_less_than_nothing() -> None:
@@ -133,8 +145,8 @@ class Steady:
     def __init__(self, seconds: float) -> None:
         self.seconds, self.spent = seconds, 0.0
 
-    def call(self, command: str, count: int) -> dict[str, Any]:
-        assert command == "timed"
+    def call(self, command: str, count: int, slices: int) -> dict[str, Any]:
+        assert (command, slices) == ("timed", 1)
         self.spent += count * self.seconds
         return {"seconds": count * self.seconds, "units": count, "foreign": 0.0, "steal": 0.0}
 
