@@ -13,10 +13,15 @@ import tinygrad_mlp.nn.functional as F
 from tinygrad_mlp import data, nn, optim
 from tinygrad_mlp.errors import TinygradError
 
-__all__ = ["DRIVERS", "SIZES", "large"]
+__all__ = ["DRIVERS", "SIZES", "large", "reseed"]
 
 SIZES = range(71)
 _rng = np.random.default_rng(0)
+
+
+def reseed() -> None:
+    """Let the next driver draw the same numbers again."""
+    _rng.bit_generator.state = np.random.default_rng(0).bit_generator.state
 
 
 def others(count: int = 1) -> list[int]:
@@ -240,9 +245,9 @@ def random_numbers(dtype: Any) -> None:
         nn.init.uniform_(weights), nn.init.normal_(weights), nn.init.constant_(weights, 3.0)
 
 
-def large(dtype: Any) -> None:
+def large(dtype: Any, threads: int = 2) -> None:
     """Work that several threads share; sizes that no block, vector or number of threads divides."""
-    tg.set_num_threads(2)
+    tg.set_num_threads(threads)
     for m, n, k in ((300, 70, 65), (64, 130, 784), (517, 33, 257), (1, 1000, 1001), (1000, 17, 64), (129, 257, 31)):
         x, w = numbers(m, k, dtype=dtype), numbers(n, k, dtype=dtype)
         back(F.linear(x, w, numbers(n, dtype=dtype), activation="relu"), x @ w.T, numbers(k, m, dtype=dtype).T @ w.T)
