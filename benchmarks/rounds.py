@@ -28,6 +28,7 @@ from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from typing import Any
 
+from benchmarks.calm import Calm
 from benchmarks.machine import CpuClock
 from benchmarks.processes import MissingError, Worker, WorkerError, Workers
 from benchmarks.statistics import median, quantile
@@ -120,6 +121,10 @@ class Rounds:
     """Disturbed blocks that were thrown away and timed again."""
     kept_disturbed: int = 0
     """Disturbed blocks that stand, since the limit of repetitions was reached."""
+    waited: float = 0.0
+    """Seconds for which blocks waited for calm."""
+    began_slow: int = 0
+    """Blocks that began although a CPU was slow, since patience was at its end."""
     order: list[list[str]] = field(default_factory=list)
     """In which order each round went."""
 
@@ -158,6 +163,8 @@ class Rounds:
             "order": self.order,
             "repeated": self.repeated,
             "kept_disturbed": self.kept_disturbed,
+            "waited": self.waited,
+            "began_slow": self.began_slow,
             "foreign_limit": self.foreign_limit,
             "foreign_known": self.foreign_known,
         }
@@ -170,6 +177,7 @@ def measure(
     seed: int = 0,
     foreign_limit: float = 0.15,
     repeats: float = 1.0,
+    calm: Calm | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Rounds:
     """Run every timer once a round, in an order that is shuffled anew each round.
@@ -186,6 +194,8 @@ def measure(
         A block during which others took more CPUs than this is disturbed and timed again.
     repeats:
         How many blocks may be timed again in all, as a multiple of rounds times contenders; then disturbed ones stand.
+    calm:
+        What each block waits for before it begins.
     progress:
         Called after each round with its number, from 1.
 
@@ -196,18 +206,25 @@ def measure(
     shuffle = random.Random(seed).shuffle
     result = Rounds({name: [] for name in timers}, foreign_limit)
     left = round(repeats * rounds * len(timers))
+
+    def block_of(name: str) -> Block:
+        if calm is not None:
+            result.began_slow += not calm.wait()
+        return timers[name]()
+
     for number in range(1, rounds + 1):
         names = list(timers)
         shuffle(names)
         result.order.append(names)
         for name in names:
-            block = timers[name]()
+            block = block_of(name)
             while block.taken > foreign_limit and left > 0:
                 left -= 1
                 result.repeated += 1
-                block = timers[name]()
+                block = block_of(name)
             result.kept_disturbed += block.taken > foreign_limit
             result.blocks[name].append(block)
         if progress is not None:
             progress(number)
+    result.waited = calm.waited if calm is not None else 0.0
     return result

@@ -37,5 +37,7 @@ class Settings:
     """And one of the slices of which it is the median."""
     foreign_limit: float = 0.15
     """A block is repeated if others took more CPUs than this meanwhile."""
+    patience: float = 60.0
+    """For so many seconds, for each row, blocks wait until no CPU is slowed down from outside."""
     seed: int = 0
     """Of weights, of the images drawn and of the order of contenders."""

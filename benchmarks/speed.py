@@ -39,7 +39,7 @@ from benchmarks.workloads import WORKLOADS
 from tinygrad_mlp.errors import TinygradError
 
 # Others cannot take more CPUs than there are: no block is repeated.
-_QUICK = {"quick": True, "rounds": 3, "block_seconds": 0.03, "foreign_limit": float(usable_cpus() + 1)}
+_QUICK = {"quick": True, "rounds": 3, "block_seconds": 0.03, "foreign_limit": float(usable_cpus() + 1), "patience": 0.0}
 _WIDTH = 130  # columns of a table that goes to no terminal
 
 

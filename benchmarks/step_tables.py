@@ -109,7 +109,7 @@ class TrainingSteps:
             lines.append(f"Geometric mean of all rows: {mean} times as fast as PyTorch default.")
         if any(row.rounds for row in self.rows):
             lines.append(
-                f"Each figure is the median of {self.settings.rounds} blocks of {self.settings.block_seconds:g} s, a block "
+                f"A figure is the median of {self.settings.rounds} blocks of {self.settings.block_seconds:g} s, each "
                 f"the median of slices of {self.settings.slice_seconds:g} s; means are in the JSON file."
             )
         lines.append(
@@ -130,6 +130,12 @@ class TrainingSteps:
         measured = [row.rounds for row in self.rows if row.rounds]
         if any(not rounds.foreign_known for rounds in measured):
             lines.append("What other processes took meanwhile is unknown on this system; no block was repeated.")
+        if waited := sum(rounds.waited for rounds in measured):
+            late = sum(rounds.began_slow for rounds in measured)
+            lines.append(
+                f"Blocks waited {waited:.0f} s in all for CPUs that were slowed down from outside; {late} of "
+                f"{sum(rounds.total for rounds in measured)} began all the same."
+            )
         if kept := sum(rounds.kept_disturbed for rounds in measured):
             lines.append(f"{kept} blocks stand although others took more than {self.settings.foreign_limit} CPUs.")
         return lines

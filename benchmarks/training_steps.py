@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.calm import Calm
 from benchmarks.contenders.common import Handout, write_handout
 from benchmarks.contenders.numpy_by_hand import NumpyStep
 from benchmarks.rounds import MissingError, Timer, Worker, WorkerError, Workers, steps_per_block, timed
@@ -121,6 +122,7 @@ def _measure_row(workload: Workload, folder: Path, reference: list[float], setti
                 settings.rounds,
                 seed=settings.seed,
                 foreign_limit=settings.foreign_limit,
+                calm=Calm(settings.patience) if settings.patience else None,
                 progress=lambda number: say(f"{workload.name}: round {number} of {settings.rounds}"),
             )
     return row
