@@ -29,10 +29,11 @@ from tinygrad_mlp.kernels.tile import (
 __all__ = ["batched_matmul", "matmul", "matmul_tiles", "weight_and_bias_gradient"]
 
 # A product is cut into tasks for threads to share, by its shape alone: into chunks of at most 64 rows, whose part of
-# `a` stays in the cache from panel to panel; at least into 4, of a multiple of 8, the height of a tile. But few rows
-# and a `b` that the cache of a core does not keep are cut into 4 groups of panels instead, so that b is read once.
+# `a` stays in the cache from panel to panel; of a multiple of 8, the height of a tile; at least into 4 where threads
+# could pay. But few rows and a `b` that the cache of a core does not keep are cut into 4 groups of panels instead, so
+# that b is read once.
 _CHUNKS, _CHUNK_ROWS, _TILE_ROWS = 4, 64, 8
-_NEAR_BYTES = 512 * 1024
+_NEAR_BYTES, _SHARED_WORK = 512 * 1024, 1_000_000
 # Of long sums, as many terms are added at a time: the parts of `a` and of a panel that they need stay in the cache.
 _K_BLOCK = 512
 # Threads pay from 3.2 million multiply-adds: the tile is that much faster than the loops of other kernels.
@@ -132,7 +133,8 @@ def matmul_tiles(
     floor = out.dtype.type(0) if activation == RELU else out.dtype.type(-np.inf)
     chunks, groups = 1, 1
     if rows >= _CHUNKS * _CHUNK_ROWS or k_size * columns * out.itemsize <= _NEAR_BYTES:
-        chunks = max((rows + _CHUNK_ROWS - 1) // _CHUNK_ROWS, _CHUNKS)
+        least = _CHUNKS if rows * k_size * columns >= _SHARED_WORK else 1
+        chunks = max((rows + _CHUNK_ROWS - 1) // _CHUNK_ROWS, least)
     else:
         chunks = (rows + _CHUNK_ROWS - 1) // _CHUNK_ROWS
         groups = min(panels, _CHUNKS)
@@ -176,8 +178,9 @@ def _in_memory(x: Array) -> tuple[Array, int, int, int]:
     is 0.)
     """
     if x.ndim == 2:
-        if x.T.flags.carray:
-            return x.T, 0, 1, len(x)
+        transposed = x.T
+        if transposed.flags.carray:
+            return transposed, 0, 1, len(x)
         x = x[None]
     rows, columns = x.shape[-2:]
     if x.size == 0 or any(stride < 0 or stride % x.itemsize for stride in x.strides):
