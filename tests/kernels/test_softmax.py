@@ -149,7 +149,7 @@ def labelled(shape: tuple[int, int], dtype: Any) -> tuple[Any, Any, Any]:
 
 @in_both_dtypes
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
-@pytest.mark.parametrize("shape", [(0, 3), (1, 1), (1, 2), (9, 10), (4, 700)])
+@pytest.mark.parametrize("shape", [(0, 3), (1, 1), (1, 2), (9, 10), (4, 700), (900, 10)])
 def test_cross_entropy(shape: tuple[int, int], smoothing: float, dtype: Any) -> None:
     logits, labels, weight = labelled(shape, dtype)
     losses, probabilities = losses_of(logits, labels, weight, smoothing)
@@ -239,3 +239,9 @@ def test_derivatives_check_labels_again(label: int) -> None:
     with pytest.raises(IndexRangeError, match=f"nll_loss_backward: label {label} at position 1"):
         launch(softmax.nll_loss_backward, grad, labels, weight, IGNORE, out)
     assert (out == 7).all()
+
+
+@pytest.mark.parametrize("kernel", [softmax.softmax, softmax.log_softmax])
+def test_a_row_does_not_depend_on_the_others(kernel: Kernel) -> None:
+    x = numbers((900, 10), np.float32)
+    assert np.array_equal(run(kernel, x), np.concatenate([run(kernel, x[i : i + 50]) for i in range(0, 900, 50)]))

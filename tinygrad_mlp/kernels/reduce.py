@@ -15,7 +15,7 @@ from tinygrad_mlp.errors import DtypeError, ShapeError
 from tinygrad_mlp.kernels.copy import copy, is_dense, memory_order
 from tinygrad_mlp.kernels.exact import reduce_with
 from tinygrad_mlp.kernels.launch import Array, kernel, launch
-from tinygrad_mlp.kernels.sums import block_rows, carry, column_blocks, column_stack, column_totals, pairwise_sum, start
+from tinygrad_mlp.kernels.sums import block_rows, carry, column_blocks, column_stack, column_totals, start, stretch_sum
 
 __all__ = ["sum_axes", "sum_reduce"]
 
@@ -27,7 +27,7 @@ def sum_reduce(x: Array, out: Array) -> None:
     if inner == 1:
         flat = x.reshape(-1)
         for i in range(outer):
-            out[i, 0] = pairwise_sum(flat[i * n : (i + 1) * n])
+            out[i, 0] = stretch_sum(flat, i * n, n)
         return
     for i in range(outer):
         rows = x[i]

@@ -1,7 +1,7 @@
 """Softmax and its kin over the rows of (rows, classes) arrays, and the losses built on them.
 
-A row's maximum is taken off before the exponentials, so that none overflows. Exponentials run over the whole array at
-once: a row of ten classes is too short for vector code. Infinities and NaN: as in PyTorch (a row that holds NaN or
+A row's maximum is taken off before the exponentials, so that none overflows. Exponentials run over many rows as one: a
+row of ten classes is too short for vector code. Infinities and NaN: as in PyTorch (a row that holds NaN or
 +inf, or nothing but -inf, has NaN for its softmax). Arrays are C-contiguous, float32 or float64, labels int64, and no
 output is also an input.
 """
@@ -12,7 +12,7 @@ import numpy as np
 
 from tinygrad_mlp.kernels import approx
 from tinygrad_mlp.kernels.launch import BAD_LABEL, Array, device, kernel, select
-from tinygrad_mlp.kernels.sums import pairwise_dot, pairwise_sum
+from tinygrad_mlp.kernels.sums import pairwise_sum, stretch, stretch_dot, stretch_sum
 
 __all__ = [
     "cross_entropy",
@@ -27,91 +27,136 @@ __all__ = [
 ]
 
 
-@device
-def _maximum(row: Array) -> float:
-    """Greatest entry, NaN left out (it comes back in the exponentials); -inf for an empty row."""
-    largest = row.dtype.type(-math.inf)
-    for j in range(row.size):
-        largest = select(row[j] > largest, row[j], largest)
-    return largest
+_BLOCK = 4096  # elements, or one row if that is longer, which the cache holds between the passes over it
 
 
 @device
-def _exponentials(x: Array, out: Array) -> None:
-    """out = exp(x - row maximum)."""
-    for i in range(x.shape[0]):
-        row, shifted = x[i], out[i]
-        largest = _maximum(row)
-        for j in range(row.size):
-            shifted[j] = row[j] - largest
-    flat = out.reshape(-1)
-    for j in range(flat.size):
-        flat[j] = approx.exp(flat[j])
+def _blocks(x: Array) -> int:
+    """How many blocks the rows of x make."""
+    height = max(_BLOCK // max(x.shape[1], 1), 1)
+    return (x.shape[0] + height - 1) // height
+
+
+@device
+def _rows(x: Array, block: int) -> tuple[int, int]:
+    """First row of a block, and the one behind its last."""
+    height = max(_BLOCK // max(x.shape[1], 1), 1)
+    return block * height, min((block + 1) * height, x.shape[0])
+
+
+@device
+def _greater(x: float, y: float) -> float:
+    """The greater of two; y where x is NaN."""
+    return select(x > y, x, y)
+
+
+@device
+def _maximum(x: Array, start: int, size: int) -> float:
+    """Greatest number of a stretch, NaN left out (it comes back in the exponentials); -inf for an empty one."""
+    first = x.dtype.type(-math.inf)  # in four chains: in one, each comparison would wait for the one before
+    second, third, fourth = first, first, first
+    one, two, three = np.uint64(1), np.uint64(2), np.uint64(3)
+    for j in range(np.uint64(start), np.uint64(start + size // 4 * 4), np.uint64(4)):
+        first = _greater(x[j], first)
+        second = _greater(x[j + one], second)
+        third = _greater(x[j + two], third)
+        fourth = _greater(x[j + three], fourth)
+    for j in range(np.uint64(start + size // 4 * 4), np.uint64(start + size)):
+        first = _greater(x[j], first)
+    return _greater(_greater(first, second), _greater(third, fourth))
+
+
+@device
+def _shift(x: Array, rows: tuple[int, int], classes: int, out: Array) -> None:
+    """out = x - row maximum, in some rows; x and out (rows * classes,)."""
+    for i in range(rows[0], rows[1]):
+        largest = _maximum(x, i * classes, classes)
+        for j in range(*stretch(i * classes, classes)):
+            out[j] = x[j] - largest
+
+
+@device
+def _exponentiate(rows: tuple[int, int], classes: int, out: Array) -> None:
+    """out = exp(out), in some rows: all of their elements as one run."""
+    for j in range(*stretch(rows[0] * classes, (rows[1] - rows[0]) * classes)):
+        out[j] = approx.exp(out[j])
 
 
 @kernel(writes=("out",))
 def softmax(x: Array, out: Array) -> None:
     """exp(x) / (its sum over the row)."""
-    _exponentials(x, out)
-    for i in range(x.shape[0]):
-        row = out[i]
-        total = pairwise_sum(row)
-        for j in range(row.size):
-            row[j] /= total
+    logits, p, classes = x.reshape(-1), out.reshape(-1), x.shape[1]
+    for block in range(_blocks(x)):
+        rows = _rows(x, block)
+        _shift(logits, rows, classes, p)
+        _exponentiate(rows, classes, p)
+        for i in range(rows[0], rows[1]):
+            _divide(p, i * classes, classes, stretch_sum(p, i * classes, classes))
+
+
+@device
+def _divide(x: Array, start: int, size: int, divisor: float) -> None:
+    """Divide a stretch by a number, which is at least 1 (or NaN): so its inverse is accurate."""
+    inverse = x.dtype.type(1) / divisor
+    for j in range(*stretch(start, size)):
+        x[j] *= inverse
 
 
 @kernel(writes=("out",))
 def softmax_backward(grad: Array, y: Array, out: Array) -> None:
     """Y * (grad - sum of grad * y over the row), y the softmax."""
-    for i in range(y.shape[0]):
-        g, p, target = grad[i], y[i], out[i]
-        mean = pairwise_dot(g, p)
-        for j in range(p.size):
-            target[j] = p[j] * (g[j] - mean)
+    g, p, result, classes = grad.reshape(-1), y.reshape(-1), out.reshape(-1), y.shape[1]
+    for block in range(_blocks(y)):
+        first, stop = _rows(y, block)
+        for i in range(first, stop):
+            mean = stretch_dot(g, p, i * classes, classes)
+            for j in range(*stretch(i * classes, classes)):
+                result[j] = p[j] * (g[j] - mean)
 
 
 @kernel(writes=("out",))
 def log_softmax(x: Array, out: Array) -> None:
     """X - log(sum of exp(x) over the row)."""
-    _exponentials(x, out)
-    for i in range(x.shape[0]):
-        row, target = x[i], out[i]
-        largest = _maximum(row)
-        log_total = approx.log(pairwise_sum(target))
-        for j in range(row.size):
-            target[j] = (row[j] - largest) - log_total
+    logits, result, classes = x.reshape(-1), out.reshape(-1), x.shape[1]
+    for block in range(_blocks(x)):
+        rows = _rows(x, block)
+        _shift(logits, rows, classes, result)
+        _exponentiate(rows, classes, result)
+        for i in range(rows[0], rows[1]):
+            largest = _maximum(logits, i * classes, classes)
+            log_total = approx.log(stretch_sum(result, i * classes, classes))
+            for j in range(*stretch(i * classes, classes)):
+                result[j] = (logits[j] - largest) - log_total
 
 
 @kernel(writes=("out",))
 def log_softmax_backward(grad: Array, y: Array, out: Array) -> None:
     """Grad - exp(y) * (sum of grad over the row), y the log-softmax."""
-    probabilities, logs = out.reshape(-1), y.reshape(-1)
-    for j in range(logs.size):
-        probabilities[j] = approx.exp(logs[j])
-    for i in range(y.shape[0]):
-        g, target = grad[i], out[i]
-        total = pairwise_sum(g)
-        for j in range(g.size):
-            target[j] = g[j] - target[j] * total
+    g, logs, result, classes = grad.reshape(-1), y.reshape(-1), out.reshape(-1), y.shape[1]
+    for block in range(_blocks(y)):
+        first, stop = _rows(y, block)
+        for j in range(*stretch(first * classes, (stop - first) * classes)):
+            result[j] = approx.exp(logs[j])
+        for i in range(first, stop):
+            total = stretch_sum(g, i * classes, classes)
+            for j in range(*stretch(i * classes, classes)):
+                result[j] = g[j] - result[j] * total
 
 
 @kernel(writes=("out",))
 def logsumexp(x: Array, out: Array) -> None:
     """log(sum of exp(x) over the row), (rows, classes) -> (rows,); +inf or -inf where the row's maximum is."""
     zero, infinity = x.dtype.type(0), x.dtype.type(math.inf)
-    scratch = x.copy()
+    classes, scratch = x.shape[1], x.copy().reshape(-1)
     for i in range(x.shape[0]):
-        row = scratch[i]
-        largest = _maximum(row)
+        largest = _maximum(scratch, i * classes, classes)
         shift = select(abs(largest) < infinity, largest, zero)  # inf - inf would be NaN
-        for j in range(row.size):
-            row[j] -= shift
+        for j in range(*stretch(i * classes, classes)):
+            scratch[j] -= shift
         out[i] = shift
-    flat = scratch.reshape(-1)
-    for j in range(flat.size):
-        flat[j] = approx.exp(flat[j])
+    _exponentiate((0, x.shape[0]), classes, scratch)
     for i in range(x.shape[0]):
-        out[i] += approx.log(pairwise_sum(scratch[i]))
+        out[i] += approx.log(stretch_sum(scratch, i * classes, classes))
 
 
 @device
@@ -144,29 +189,41 @@ def cross_entropy(
     logits (N, C), labels (N,), weight (C,) -> losses (N,), probabilities (N, C). A label that is neither a class nor
     `ignore_index` sets `status`, and nothing is written.
     """
-    samples, classes = logits.shape
+    classes = logits.shape[1]
     if not _labels_are_good(labels, classes, ignore_index, status):
         return
     kind = logits.dtype.type
     hard, spread = kind(1 - label_smoothing), kind(label_smoothing / max(classes, 1))
-    terms = np.empty(classes, logits.dtype)
-    _exponentials(logits, probabilities)
-    for i in range(samples):
-        row, p = logits[i], probabilities[i]
-        total = pairwise_sum(p)
-        for j in range(classes):
-            p[j] /= total
-        label = labels[i]
-        if label == ignore_index:
-            losses[i] = kind(0)
-            continue
-        largest, log_total = _maximum(row), approx.log(total)
-        loss = hard * weight[label] * (log_total - (row[label] - largest))
-        if spread > kind(0):  # not 0 * inf where a logit is -inf
-            for j in range(classes):
-                terms[j] = weight[j] * (log_total - (row[j] - largest))
-            loss += spread * pairwise_sum(terms)
-        losses[i] = loss
+    x, p = logits.reshape(-1), probabilities.reshape(-1)
+    for block in range(_blocks(logits)):
+        rows = _rows(logits, block)
+        log_totals = np.empty(rows[1] - rows[0], logits.dtype)
+        _shift(x, rows, classes, p)
+        for i in range(rows[0], rows[1]):
+            label = labels[i]
+            losses[i] = kind(0) if label == ignore_index else p[i * classes + label]
+        _exponentiate(rows, classes, p)
+        for i in range(rows[0], rows[1]):
+            total = stretch_sum(p, i * classes, classes)
+            log_totals[i - rows[0]] = total
+            _divide(p, i * classes, classes, total)
+        for k in range(log_totals.size):
+            log_totals[k] = approx.log(log_totals[k])
+        for i in range(rows[0], rows[1]):
+            label, log_total = labels[i], log_totals[i - rows[0]]
+            if label != ignore_index:
+                losses[i] = hard * weight[label] * (log_total - losses[i])
+                if spread > kind(0):  # not 0 * inf where a logit is -inf
+                    losses[i] += spread * _spread_loss(x, weight, i * classes, log_total)
+
+
+@device
+def _spread_loss(x: Array, weight: Array, start: int, log_total: float) -> float:
+    """sum_c w[c] (-log p[c]) of the row of logits that begins at `start`."""
+    largest, terms = _maximum(x, start, weight.size), np.empty(weight.size, x.dtype)
+    for j in range(weight.size):
+        terms[j] = weight[j] * (log_total - (x[start + j] - largest))
+    return pairwise_sum(terms)
 
 
 @kernel(writes=("out",))
@@ -186,24 +243,26 @@ def cross_entropy_backward(
     grad (N,), probabilities (N, C), labels (N,), weight (C,) -> out (N, C). Labels are checked again: the array may
     have been changed since `cross_entropy`. A bad one sets `status`, and nothing is written.
     """
-    samples, classes = probabilities.shape
+    classes = probabilities.shape[1]
     if not _labels_are_good(labels, classes, ignore_index, status):
         return
     kind = out.dtype.type
     hard, spread = kind(1 - label_smoothing), kind(label_smoothing / max(classes, 1))
     weight_total = pairwise_sum(weight)
-    for i in range(samples):
-        p, target = probabilities[i], out[i]
-        label = labels[i]
-        if label == ignore_index:
+    p, result = probabilities.reshape(-1), out.reshape(-1)
+    for block in range(_blocks(out)):
+        first, stop = _rows(out, block)
+        for i in range(first, stop):
+            label, row, g = labels[i], i * classes, grad[i]
+            if label == ignore_index:
+                for j in range(classes):
+                    result[row + j] = kind(0)
+                continue
+            on_label = hard * weight[label]
+            on_softmax, on_all = g * (on_label + spread * weight_total), g * spread
             for j in range(classes):
-                target[j] = kind(0)
-            continue
-        on_label = hard * weight[label]
-        on_softmax = grad[i] * (on_label + spread * weight_total)
-        for j in range(classes):
-            target[j] = on_softmax * p[j] - grad[i] * spread * weight[j]
-        target[label] -= grad[i] * on_label
+                result[row + j] = on_softmax * p[row + j] - on_all * weight[j]
+            result[row + label] -= g * on_label
 
 
 @kernel(writes=("losses",))
