@@ -31,13 +31,13 @@ class Settings:
     """Which rows of `training_steps` are measured; None: all."""
     rounds: int = 15
     """Blocks of each contender."""
-    block_seconds: float = 0.25
+    block_seconds: float = 0.2
     """How long one of them takes."""
     slice_seconds: float = 0.01
     """And one of the slices of which it is the median."""
     foreign_limit: float = 0.15
     """A block is repeated if others took more CPUs than this meanwhile."""
-    patience: float = 60.0
+    patience: float = 40.0
     """For so many seconds, for each row, blocks wait until no CPU is slowed down from outside."""
     seed: int = 0
     """Of weights, of the images drawn and of the order of contenders."""
