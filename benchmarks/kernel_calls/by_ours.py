@@ -59,7 +59,11 @@ def _loss(rows: int) -> Call:
         logits.grad = None
         F.cross_entropy(logits, target).backward()
 
-    return Call(make, lambda: [logits.grad.numpy()])
+    def results() -> list[operands.Array]:
+        assert logits.grad is not None
+        return [logits.grad.numpy()]
+
+    return Call(make, results)
 
 
 def _dropout(shape: Sequence[int]) -> Call:
