@@ -243,26 +243,24 @@ def cross_entropy_backward(
     grad (N,), probabilities (N, C), labels (N,), weight (C,) -> out (N, C). Labels are checked again: the array may
     have been changed since `cross_entropy`. A bad one sets `status`, and nothing is written.
     """
-    classes = probabilities.shape[1]
+    samples, classes = probabilities.shape
     if not _labels_are_good(labels, classes, ignore_index, status):
         return
     kind = out.dtype.type
     hard, spread = kind(1 - label_smoothing), kind(label_smoothing / max(classes, 1))
     weight_total = pairwise_sum(weight)
-    p, result = probabilities.reshape(-1), out.reshape(-1)
-    for block in range(_blocks(out)):
-        first, stop = _rows(out, block)
-        for i in range(first, stop):
-            label, row, g = labels[i], i * classes, grad[i]
-            if label == ignore_index:
-                for j in range(classes):
-                    result[row + j] = kind(0)
-                continue
-            on_label = hard * weight[label]
-            on_softmax, on_all = g * (on_label + spread * weight_total), g * spread
+    for i in range(samples):
+        p, target = probabilities[i], out[i]
+        label = labels[i]
+        if label == ignore_index:
             for j in range(classes):
-                result[row + j] = on_softmax * p[row + j] - on_all * weight[j]
-            result[row + label] -= g * on_label
+                target[j] = kind(0)
+            continue
+        on_label = hard * weight[label]
+        on_softmax = grad[i] * (on_label + spread * weight_total)
+        for j in range(classes):
+            target[j] = on_softmax * p[j] - grad[i] * spread * weight[j]
+        target[label] -= grad[i] * on_label
 
 
 @kernel(writes=("losses",))
