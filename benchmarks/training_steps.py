@@ -83,12 +83,10 @@ def measure(settings: Settings, say: Say = lambda text: None) -> TrainingSteps:
     images = Images.load()
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="speed-") as folder:
-        for name in settings.workloads or WORKLOADS:
-            handout = images.handout(WORKLOADS[name], settings.seed)
-            write_handout(Path(folder), name, handout)
-            rows.append(
-                _measure_row(WORKLOADS[name], Path(folder), _reference(WORKLOADS[name], handout), settings, say)
-            )
+        for workload in (WORKLOADS[name] for name in settings.workloads or WORKLOADS):
+            handout = images.handout(workload, settings.seed)
+            write_handout(Path(folder), workload.name, handout)
+            rows.append(_measure_row(workload, Path(folder), _reference(workload, handout), settings, say))
     return TrainingSteps(rows, settings, images.name, images.source)
 
 
