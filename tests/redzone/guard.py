@@ -28,7 +28,7 @@ _ROOM = 1 << 26  # bytes that an array may have
 _ZONE = 1 << 28  # untouchable bytes on either side; an index may be far off
 _ARRAYS, _SCRATCH = 24, 16
 SIZES = {"rows", "columns", "k_size"}  # parameters of kernels that see 1-d memory as matrices
-_DATA_OF_MEMINFO = 24  # where Numba's record of allocated memory holds the address
+_RELEASE, _DATA = 8, 24  # where Numba's record of allocated memory holds what to call at its end, and the address
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mmap.restype = ctypes.c_void_p
@@ -73,8 +73,8 @@ class Guard:
         self.threaded: set[str] = set()  # names of kernels that ran on several threads
         self.launches = 0
         self._rooms = _rooms(_ARRAYS)
-        self._scratch = _rooms(_SCRATCH)
-        self._next_scratch = 0
+        self._free = _rooms(_SCRATCH)
+        self._used: dict[int, Any] = {}
         self._at_end = True
         self._running = False
         self._install_allocator()
@@ -117,6 +117,7 @@ class Guard:
         for position, (before, after) in enumerate(zip(args, guarded, strict=True)):
             if isinstance(before, np.ndarray) and position not in writes:
                 assert before.tobytes() == after.tobytes(), f"{kernel.name} wrote to argument {position}, undeclared"
+        assert len(self._free) == _SCRATCH, f"{kernel.name} kept memory, or asked for more at once than there is here"
         assert results[0] == results[1], (
             f"{kernel.name}: what lies around its arrays, or was there before, changed bits"
         )
@@ -175,17 +176,25 @@ class Guard:
     def _install_allocator(self) -> None:
         """Give kernels memory between red zones when they ask for some."""
         rtsys.initialize(cpu_target.target_context)
-        kind = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_size_t, ctypes.c_uint)
-        original = kind(_nrt_python.c_helpers["MemInfo_alloc_aligned"])
+        allocation = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_size_t, ctypes.c_uint)
+        original = allocation(_nrt_python.c_helpers["MemInfo_alloc_aligned"])
 
         def allocate(size: int, align: int) -> int:
             record = original(size, align)
-            if self._running:
-                data = self._place(self._scratch[self._next_scratch % _SCRATCH], size)
-                self._next_scratch += 1
+            if self._running and self._free:
+                room = self._free.pop()
+                data = self._place(room, size)
                 data.fill(0xFF if self._at_end else 0x7E)  # as floats NaN, and a large number
-                ctypes.c_void_p.from_address(record + _DATA_OF_MEMINFO).value = data.__array_interface__["data"][0]
+                address, _ = _extent(data)
+                self._used[address] = room
+                ctypes.c_void_p.from_address(record + _DATA).value = address
+                ctypes.c_void_p.from_address(record + _RELEASE).value = release_address
             return record
 
-        self._allocate = kind(allocate)  # must live as long as the process
+        def release(address: int, _size: int, _info: int) -> None:
+            self._free.append(self._used.pop(address))
+
+        self._allocate = allocation(allocate)  # both must live as long as the process
+        self._release = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p)(release)
+        release_address = ctypes.cast(self._release, ctypes.c_void_p).value
         llvm.add_symbol("NRT_MemInfo_alloc_aligned", ctypes.cast(self._allocate, ctypes.c_void_p).value)
