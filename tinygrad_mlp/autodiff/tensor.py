@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from tinygrad_mlp.autodiff.device import CPU, device
+from tinygrad_mlp.autodiff.grad_memory import GradMemory
 from tinygrad_mlp.autodiff.hooks import HookHandle
 from tinygrad_mlp.autodiff.methods import Dim, Index, Operand, TensorMethods
 from tinygrad_mlp.autodiff.mode import anomaly, module_stack
@@ -95,7 +96,7 @@ class Tensor(TensorMethods):
         Another dtype, or `requires_grad` on integers.
     """
 
-    __slots__ = ("__weakref__", "array", "counter", "grad", "hooks", "node", "requires_grad")
+    __slots__ = ("__weakref__", "array", "counter", "grad", "grad_memory", "hooks", "node", "requires_grad")
 
     array: Array
     grad: Tensor | None
@@ -105,6 +106,8 @@ class Tensor(TensorMethods):
     counter: list[int]
     """Number of in-place writes, in a list of one that all views of one memory share."""
     hooks: list[Hook] | None
+    grad_memory: GradMemory | None
+    """Where an optimizer wants the gradient to lie."""
 
     __array_ufunc__ = None  # NumPy hands `ndarray * Tensor` over to Tensor.__rmul__
 
@@ -118,6 +121,7 @@ class Tensor(TensorMethods):
         self.node = None
         self.counter = [0]
         self.hooks = None
+        self.grad_memory = None
         self.requires_grad = False
         if requires_grad:
             self.requires_grad_()
@@ -315,5 +319,6 @@ def wrap(array: Array) -> Tensor:
     tensor.node = None
     tensor.counter = [0]
     tensor.hooks = None
+    tensor.grad_memory = None
     tensor.requires_grad = False
     return tensor

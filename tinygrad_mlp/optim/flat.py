@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tinygrad_mlp.autodiff.grad_memory import GradMemory
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.errors import DtypeError, ShapeError
 from tinygrad_mlp.kernels.copy import copy, memory_order
@@ -18,6 +19,7 @@ from tinygrad_mlp.kernels.launch import Array, launch
 
 __all__ = ["FlatBuffer", "aligned_zeros"]
 
+_LARGE = 65536  # elements from which a copy of a gradient costs more than the bookkeeping that saves it
 _ALIGNMENT = 64  # bytes: one cache line, one AVX-512 vector
 
 
@@ -50,9 +52,8 @@ class FlatBuffer:
         self._axes = [memory_order(parameter.array) for parameter in self.parameters]
         self._shapes = [parameter.shape for parameter in self.parameters]
         self.values = self.zeros()
-        self.grads = self.zeros()
         self.value_views = self.views(self.values)
-        self.grad_views = self.views(self.grads)
+        self._lay_out_gradients()
         self.pack()
 
     def zeros(self) -> Array:
@@ -67,6 +68,16 @@ class FlatBuffer:
             views.append(stored.transpose([axes.index(axis) for axis in range(len(axes))]))
         return views
 
+    def _lay_out_gradients(self) -> None:
+        """Make the gradient buffer, and have backward passes write into it."""
+        self.grads = self.zeros()
+        self.grad_views = self.views(self.grads)
+        self._memories: dict[int, GradMemory] = {}
+        for place, (parameter, view) in enumerate(zip(self.parameters, self.grad_views, strict=True)):
+            if view.size >= _LARGE:
+                stored = self.grads[self.starts[place] : self.stops[place]]
+                self._memories[place] = parameter.grad_memory = GradMemory(stored, view, self._axes[place])
+
     def pack(self) -> None:
         """Take in every parameter whose array is not the view of this buffer.
 
@@ -80,20 +91,26 @@ class FlatBuffer:
                 parameter.array = view
 
     def gather_gradients(self) -> tuple[bool, ...]:
-        """Copy every `.grad` into the gradient buffer; say which parameters have one.
+        """Have every `.grad` in the gradient buffer, copying those elsewhere; say which parameters have one.
 
-        Raises `DtypeError` or `ShapeError` for a gradient that is not like its parameter.
+        The buffer is a new one if somebody keeps an earlier gradient that lies in the old. Raises `DtypeError` or
+        `ShapeError` for a gradient that is not like its parameter.
         """
-        present: list[bool] = []
-        for place, (parameter, view) in enumerate(zip(self.parameters, self.grad_views, strict=True)):
-            gradient = parameter.grad
-            present.append(gradient is not None)
-            if gradient is not None:
-                array = gradient.array
-                if array.shape != view.shape or array.dtype != view.dtype:
-                    self._check_like(place, "its gradient", array)
+        gradients = [None if parameter.grad is None else parameter.grad.array for parameter in self.parameters]
+        for place, memory in self._memories.items():
+            array = gradients[place]
+            if array is not None and memory.is_lent() and not memory.holds(array):
+                self._lay_out_gradients()
+                break
+        for place, (array, view) in enumerate(zip(gradients, self.grad_views, strict=True)):
+            if array is None:
+                continue
+            if array.shape != view.shape or array.dtype != view.dtype:
+                self._check_like(place, "its gradient", array)
+            memory = self._memories.get(place)
+            if memory is None or not memory.holds(array):
                 launch(copy, array, view)
-        return tuple(present)
+        return tuple([array is not None for array in gradients])
 
     def _check_like(self, place: int, what: str, array: Array) -> None:
         message = (

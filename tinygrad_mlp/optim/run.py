@@ -59,9 +59,10 @@ class Block:
         """Gather the gradients and give the runs, the same ones as long as the same parameters have gradients."""
         self.flat.pack()
         present = self.flat.gather_gradients()
-        key = (present, tuple([bool(group["l1"] or group["l2"]) for group in groups]))
+        penalties = tuple([bool(group["l1"] or group["l2"]) for group in groups])
+        key = (present, penalties, id(self.flat.grads))
         if key != self._key:
-            self._runs = self._split(*key)
+            self._runs = self._split(present, penalties)
             self._key = key
         return self._runs
 

@@ -281,9 +281,9 @@ def _fused_gradients(
         input_array = np.empty(x.shape, x.dtype)
         kernels.matmul(flat, weight.array, rows_of(input_array))  # (rows, out) @ (out, in) -> (rows, in)
         grad_x = wrap(input_array)
-    bias_array = np.empty(bias.array.shape, x.dtype) if bias is not None and bias.requires_grad else None
+    bias_array = _gradient_array(bias) if bias is not None and bias.requires_grad else None
     if weight.requires_grad:
-        weight_array = np.empty_like(weight.array)  # in the weight's memory order
+        weight_array = _gradient_array(weight)
         # (in, rows) @ (rows, out) -> (in, out)
         kernels.weight_and_bias_gradient(rows_of(x), flat, weight_array.T, bias_array)
         grad_weight = wrap(weight_array)
@@ -291,6 +291,12 @@ def _fused_gradients(
     elif bias_array is not None:
         grad_bias = wrap(flat).sum(0)
     return grad_x, grad_weight, grad_bias
+
+
+def _gradient_array(parameter: Tensor) -> Array:
+    """Memory for a gradient, in the parameter's order: the optimizer's, if there is one and nobody keeps the last."""
+    lent = None if parameter.grad_memory is None else parameter.grad_memory.lend(parameter.array)
+    return np.empty_like(parameter.array) if lent is None else lent
 
 
 METHODS: dict[str, Callable[..., Any]] = {
