@@ -1,6 +1,5 @@
 """Scalar functions: float32 errors in ulps over every exponent, float64 against the C library, special values."""
 
-import math
 import re
 from collections.abc import Callable
 from typing import Any
@@ -110,43 +109,3 @@ def test_float32_loops_are_vector_code(name: str) -> None:
     loop(np.ones(4, np.float32), np.empty(4, np.float32))
     (code,) = loop.inspect_llvm().values()
     assert re.search(r"fmul contract <\d+ x float>", code), f"{name} runs one element at a time: a branch or a call"
-
-
-def relu(x: Any) -> Any:
-    return np.where(x < 0, 0, x)
-
-
-ACTIVATIONS: list[tuple[int, Function, Function]] = [  # code, the activation, its derivative from its result
-    (approx.NONE, lambda x: x, np.ones_like),
-    (approx.RELU, relu, lambda y: np.where(y <= 0, 0.0, 1.0)),
-    (approx.TANH, np.tanh, lambda y: 1 - y * y),
-    (approx.SIGMOID, sigmoid, lambda y: y * (1 - y)),
-]
-
-
-@njit(**FLAGS)
-def activate_all(x: Any, code: int, y: Any, slope: Any) -> None:
-    for i in range(x.size):
-        y[i] = approx.activate(x[i], code)
-        slope[i] = approx.activation_slope(y[i], code)
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize(("code", "function", "derivative"), ACTIVATIONS)
-def test_activation_codes(code: int, function: Function, derivative: Function, dtype: Any) -> None:
-    x = np.concatenate([np.random.default_rng(3).normal(0, 3, 500), [0, -0.0, 50, -50, math.inf, -math.inf]]).astype(
-        dtype
-    )
-    y, slope = np.empty_like(x), np.empty_like(x)
-    activate_all(x, code, y, slope)
-    tolerance = 4e-7 if dtype == np.float32 else 1e-14
-    np.testing.assert_allclose(y, function(x.astype(np.float64)), rtol=tolerance, atol=1e-38)
-    np.testing.assert_allclose(slope, derivative(y.astype(np.float64)), rtol=tolerance, atol=tolerance)
-
-
-@pytest.mark.parametrize("code", [approx.NONE, approx.RELU, approx.TANH, approx.SIGMOID])
-def test_activations_keep_nan(code: int) -> None:
-    x = np.array([np.nan], np.float32)
-    y, slope = np.empty_like(x), np.empty_like(x)
-    activate_all(x, code, y, slope)
-    assert np.isnan(y[0])

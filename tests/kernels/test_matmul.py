@@ -258,3 +258,20 @@ def test_bits_do_not_depend_on_the_number_of_threads() -> None:
     command = [sys.executable, "-c", code, str(Path(__file__).parent)]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert result.stdout.split() == [digest()] * 3
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("activation", "expected"),
+    [
+        (NONE, [np.nan, np.inf, -np.inf]),
+        (RELU, [np.nan, np.inf, 0]),
+        (TANH, [np.nan, 1, -1]),
+        (SIGMOID, [np.nan, 1, 0]),
+    ],
+)
+def test_fused_activation_of_nan_and_infinities(activation: int, expected: list[float], dtype: Any) -> None:
+    a, b = np.array([[np.nan], [np.inf], [-np.inf]], dtype), np.ones((1, 40), dtype)
+    out = np.empty((3, 40), dtype)
+    matmul(a, b, out, activation=activation)
+    np.testing.assert_array_equal(out, np.repeat(np.array(expected, dtype)[:, None], 40, 1))

@@ -147,7 +147,7 @@ def _seed(root: Tensor, weight: Tensor | None) -> Tensor:
             f"backward: the loss is {root.array.item()}; no gradient and no weight was changed. Run the forward pass "
             "inside `with tg.anomaly_mode():` to see which op made it"
         ) from error
-    return wrap(np.ones_like(root.array))
+    return wrap(np.array(1, root.array.dtype).reshape(root.array.shape))
 
 
 def _ordered(roots: list[Tensor]) -> list[Tensor]:

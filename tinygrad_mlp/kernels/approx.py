@@ -1,4 +1,4 @@
-"""Scalar functions that kernels call: exp, expm1, log, log1p, tanh, erf, sigmoid, softplus; a fused layer's activation.
+"""Scalar functions that kernels call: exp, expm1, log, log1p, tanh, erf, sigmoid, softplus.
 
 Each takes one float32 or float64 and returns the same. In float64 they are the C library's. In float32 they are
 polynomials without branches, which the compiler turns into vector code: every lane takes the same path, and where a
@@ -21,8 +21,6 @@ __all__ = [
     "RELU",
     "SIGMOID",
     "TANH",
-    "activate",
-    "activation_slope",
     "erf",
     "exp",
     "expm1",
@@ -192,29 +190,3 @@ def softplus(x: Real) -> Real:
     """log(1 + e**x), which neither overflows nor loses small results."""
     zero = type(x)(0)
     return select(zero > x, zero, x) + log1p(exp(-abs(x)))
-
-
-@device
-def activate(value: Real, code: int) -> Real:
-    """The activation that `code` names (NONE, RELU, TANH, SIGMOID). NaN stays NaN."""
-    if code == RELU:
-        zero = type(value)(0)
-        return select(zero > value, zero, value)
-    if code == TANH:
-        return tanh(value)
-    if code == SIGMOID:
-        return sigmoid(value)
-    return value
-
-
-@device
-def activation_slope(y: Real, code: int) -> Real:
-    """Derivative of `activate` where its result is `y`; 0 at the kink of RELU."""
-    zero, one = type(y)(0), type(y)(1)
-    if code == RELU:
-        return select(y <= zero, zero, one)
-    if code == TANH:
-        return one - y * y
-    if code == SIGMOID:
-        return y * (one - y)
-    return one

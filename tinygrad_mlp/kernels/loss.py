@@ -8,7 +8,7 @@ from tinygrad_mlp.errors import ArgumentError
 from tinygrad_mlp.kernels.launch import BAD_LABEL, Array, kernel
 from tinygrad_mlp.kernels.sums import pairwise_sum
 
-__all__ = ["check_unit_interval", "label_targets", "labelled_mean"]
+__all__ = ["check_unit_interval", "label_targets", "labelled_mean", "share_of_mean"]
 
 
 @kernel(writes=("mean", "total"))
@@ -26,6 +26,14 @@ def labelled_mean(losses: Array, labels: Array, weight: Array, ignore_index: int
             weights[i] = losses.dtype.type(0)
     total[0] = pairwise_sum(weights)
     mean[0] = pairwise_sum(losses) / total[0]
+
+
+@kernel(writes=("out",))
+def share_of_mean(grad: Array, total: Array, out: Array) -> None:
+    """Derivative of `labelled_mean` by each loss: grad (1,) over the divisor (1,), in all of out (N,)."""
+    share = grad[0] / total[0]
+    for i in range(out.size):
+        out[i] = share
 
 
 @kernel(writes=("out",))

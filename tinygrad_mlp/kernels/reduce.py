@@ -71,6 +71,11 @@ def sum_axes(x: Array, axes: tuple[int, ...], out: Array) -> None:
         return
     if x.dtype != out.dtype:
         raise DtypeError(f"sum_axes: got {x.dtype} into {out.dtype}; expected one dtype")
+    if axes and x.flags.c_contiguous and out.flags.carray and list(axes) == list(range(axes[0], axes[-1] + 1)):
+        first, stop = axes[0], axes[-1] + 1
+        outer, n, inner = math.prod(x.shape[:first]), math.prod(x.shape[first:stop]), math.prod(x.shape[stop:])
+        launch(sum_reduce, x.reshape(outer, n, inner), out.reshape(outer, inner))  # neighbours in memory: no search
+        return
     if not is_dense(x):
         dense = np.empty(x.shape, x.dtype)
         launch(copy, x, dense)

@@ -20,7 +20,7 @@ from tinygrad_mlp.autodiff.tensor import Backward, Tensor, wrap
 from tinygrad_mlp.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_mlp.kernels import softmax as kernels
 from tinygrad_mlp.kernels.launch import Array, launch
-from tinygrad_mlp.kernels.loss import label_targets, labelled_mean
+from tinygrad_mlp.kernels.loss import label_targets, labelled_mean, share_of_mean
 
 __all__ = ["cross_entropy", "cross_entropy_losses", "mean_cross_entropy", "mean_over_labels", "nll_loss", "nll_losses"]
 
@@ -55,7 +55,7 @@ def mean_cross_entropy(
         if grad_enabled.get():
             return _recorded_gradient(grad / wrap(total), input, *settings)
         share = np.empty(len(probabilities), total.dtype)
-        launch(np.divide, grad.array, total, share)  # the same for each row
+        launch(share_of_mean, grad.array.reshape(1), total, share)
         return _gradient_of_rows(share, probabilities, *settings)
 
     return mean.reshape(()), backward
