@@ -29,6 +29,7 @@ NEVER = {
     "gather_standardize": {0},
     "labelled_mean": {0},
     "matmul_tiles": {0},
+    "share_of_mean": {0},  # the mean of nothing raises
     "sum_reduce": {1},
     "steps, dimension 0": {0},
 }
