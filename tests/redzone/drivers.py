@@ -248,7 +248,7 @@ def random_numbers(dtype: Any) -> None:
 def large(dtype: Any, threads: int = 2) -> None:
     """Work that several threads share; sizes that no block, vector or number of threads divides."""
     tg.set_num_threads(threads)
-    for m, n, k in ((300, 70, 65), (64, 130, 784), (517, 33, 257), (1, 1000, 1001), (1000, 17, 64), (129, 257, 31)):
+    for m, n, k in ((300, 470, 65), (64, 170, 784), (517, 83, 257), (1, 3000, 3001), (8000, 17, 64), (1029, 257, 31)):
         x, w = numbers(m, k, dtype=dtype), numbers(n, k, dtype=dtype)
         back(F.linear(x, w, numbers(n, dtype=dtype), activation="relu"), x @ w.T, numbers(k, m, dtype=dtype).T @ w.T)
     back(numbers(64, 70, 65, dtype=dtype) @ numbers(64, 65, 33, dtype=dtype))

@@ -60,7 +60,7 @@ class Adagrad(Optimizer):
 
     def update(self, run: Run, group: Mapping[str, Any]) -> None:
         """One pass over weights, gradients and sums."""
-        launch(adagrad_step, run.weight, run.grad, *run.state, run.options, run.steps, work=2 * run.weight.size)
+        launch(adagrad_step, run.weight, run.grad, *run.state, run.options, run.steps, work=run.weight.size)
 
 
 class Adadelta(Optimizer):
@@ -98,4 +98,4 @@ class Adadelta(Optimizer):
 
     def update(self, run: Run, group: Mapping[str, Any]) -> None:
         """One pass over weights, gradients and both means."""
-        launch(adadelta_step, run.weight, run.grad, *run.state, run.options, run.steps, work=2 * run.weight.size)
+        launch(adadelta_step, run.weight, run.grad, *run.state, run.options, run.steps, work=run.weight.size)

@@ -59,7 +59,7 @@ class Adam(Optimizer):
 
     def update(self, run: Run, group: Mapping[str, Any]) -> None:
         """One pass over weights, gradients and both moments."""
-        launch(adam_step, run.weight, run.grad, *run.state, run.options, run.steps, work=2 * run.weight.size)
+        launch(adam_step, run.weight, run.grad, *run.state, run.options, run.steps, work=run.weight.size)
 
 
 class AdamW(Adam):

@@ -67,4 +67,4 @@ class RMSprop(Optimizer):
 
     def update(self, run: Run, group: Mapping[str, Any]) -> None:
         """One pass over weights, gradients and the state in use."""
-        launch(rmsprop_step, run.weight, run.grad, *run.state, run.options, run.steps, work=2 * run.weight.size)
+        launch(rmsprop_step, run.weight, run.grad, *run.state, run.options, run.steps, work=run.weight.size)
