@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tinygrad_mlp.errors import ArgumentError
-from tinygrad_mlp.kernels.launch import Array, kernel, launch
+from tinygrad_mlp.kernels.launch import Array, kernel, launch, memory_order
 
 __all__ = ["converted", "copy", "flat_view", "is_dense", "memory_order"]
 
@@ -21,11 +21,6 @@ def converted(source: Array, dtype: np.dtype[np.generic] | type) -> Array:
     out = np.empty_like(source, dtype=dtype)
     launch(copy, source, out)
     return out
-
-
-def memory_order(array: Array) -> list[int]:
-    """Axes from the slowest to the fastest in memory."""
-    return sorted(range(array.ndim), key=lambda axis: (-abs(array.strides[axis]), axis))
 
 
 def is_dense(array: Array) -> bool:

@@ -55,6 +55,7 @@ __all__ = [
     "is_array",
     "kernel",
     "launch",
+    "memory_order",
     "prange",
     "select",
     "set_num_threads",
@@ -346,7 +347,7 @@ def _flatten(kernel: Kernel, args: tuple[Any, ...]) -> tuple[Any, ...]:
     """Every array as 1-d, in the order in which the first written one lies in memory (some permutation of its axes)."""
     leader: Array = args[kernel.writes[0]]
     shape = leader.shape
-    axes = None if leader.flags.c_contiguous else _memory_order(leader)
+    axes = None if leader.flags.c_contiguous else memory_order(leader)
     flattened: list[Any] = []
     for position, arg in enumerate(args):
         if not isinstance(arg, np.ndarray):
@@ -366,9 +367,9 @@ def _flatten(kernel: Kernel, args: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(flattened)
 
 
-def _memory_order(array: Array) -> tuple[int, ...]:
+def memory_order(array: Array) -> list[int]:
     """Axes from the slowest to the fastest in memory."""
-    return tuple(np.argsort([-abs(stride) for stride in array.strides], kind="stable"))
+    return sorted(range(array.ndim), key=lambda axis: (-abs(array.strides[axis]), axis))
 
 
 def _check_not_written(kernel: Kernel, position: int, array: Array) -> None:
