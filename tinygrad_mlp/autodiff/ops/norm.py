@@ -15,7 +15,8 @@ import numpy as np
 
 from tinygrad_mlp.autodiff.mode import grad_enabled
 from tinygrad_mlp.autodiff.op import op
-from tinygrad_mlp.autodiff.ops.checks import check_floats, reshaped, rows_of
+from tinygrad_mlp.autodiff.ops.channels import channel_rows, channels_second
+from tinygrad_mlp.autodiff.ops.checks import check_floats, reshaped
 from tinygrad_mlp.autodiff.tensor import Backward, Tensor, wrap
 from tinygrad_mlp.errors import ArgumentError, ShapeError
 from tinygrad_mlp.kernels import elementwise
@@ -109,7 +110,7 @@ def batch_norm_training(
     The running statistics, which it moves, come as a pair: they are no input of the derivative, so that a second
     forward pass before `backward` may move them again.
     """
-    rows = _channel_rows(input.array)  # (rows, C)
+    rows = channel_rows(input.array)  # (rows, C)
     count, channels = rows.shape
     if count < 2:
         raise ShapeError(
@@ -130,10 +131,10 @@ def batch_norm_training(
     def backward(grad: Tensor, out: Tensor) -> tuple[Tensor | None, ...]:
         if grad_enabled.get():
             return _recorded_training_gradients(grad, input, weight, eps)
-        grads = _fused_gradients(kernels.batch_norm_backward, _channel_rows(grad.array), rows, scale, mean, inv_std)
-        return wrap(_channels_second(grads[0], input.shape)), wrap(grads[1]), wrap(grads[2])
+        grads = _fused_gradients(kernels.batch_norm_backward, channel_rows(grad.array), rows, scale, mean, inv_std)
+        return wrap(channels_second(grads[0], input.shape)), wrap(grads[1]), wrap(grads[2])
 
-    return _channels_second(out, input.shape), backward
+    return channels_second(out, input.shape), backward
 
 
 @op
@@ -146,7 +147,7 @@ def batch_norm_inference(
     eps: float,
 ) -> tuple[Array, Backward]:
     """Batch norm with constant statistics."""
-    rows = _channel_rows(input.array)  # (rows, C)
+    rows = channel_rows(input.array)  # (rows, C)
     channels = rows.shape[1]
     scale, shift = _affine(channels, input.dtype, weight, bias)
     mean, inv_std = running_mean.array, np.empty(channels, input.dtype)
@@ -158,22 +159,10 @@ def batch_norm_inference(
         if grad_enabled.get():
             grad_x, grad_weight, grad_bias = _recorded_inference_gradients(grad, input, weight, mean, inv_std)
             return grad_x, None, None, grad_weight, grad_bias
-        grads = _fused_gradients(
-            kernels.batch_norm_backward_eval, _channel_rows(grad.array), rows, scale, mean, inv_std
-        )
-        return wrap(_channels_second(grads[0], input.shape)), None, None, wrap(grads[1]), wrap(grads[2])
+        grads = _fused_gradients(kernels.batch_norm_backward_eval, channel_rows(grad.array), rows, scale, mean, inv_std)
+        return wrap(channels_second(grads[0], input.shape)), None, None, wrap(grads[1]), wrap(grads[2])
 
-    return _channels_second(out, input.shape), backward
-
-
-def _channel_rows(array: Array) -> Array:
-    """(N, C, d1, …) as (N * d1 * …, C); a view where memory lies N, d1, …, C."""
-    return rows_of(np.moveaxis(array, 1, -1))
-
-
-def _channels_second(rows: Array, shape: tuple[int, ...]) -> Array:
-    """(N * d1 * …, C) as (N, C, d1, …), always a view."""
-    return np.moveaxis(rows.reshape(shape[0], *shape[2:], shape[1]), -1, 1)
+    return channels_second(out, input.shape), backward
 
 
 def _affine(size: int, dtype: np.dtype[Any], weight: Tensor | None, bias: Tensor | None) -> tuple[Array, Array]:

@@ -1,0 +1,39 @@
+"""Images between their logical shape, (N, C, H, W), and their memory, which the kernels want as N, H, W, C."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from tinygrad_mlp.autodiff.ops.checks import reshaped
+from tinygrad_mlp.kernels.copy import copy
+from tinygrad_mlp.kernels.launch import Array, launch
+
+__all__ = ["channel_rows", "channels_second", "images_of", "pixels_of"]
+
+
+def pixels_of(images: Array) -> Array:
+    """(N, C, d1, …) as (N, d1, …, C), C-contiguous: a view where memory lies so, else a launched copy."""
+    pixels = np.moveaxis(images, 1, -1)
+    if pixels.flags.c_contiguous:
+        return pixels
+    dense = np.empty(pixels.shape, images.dtype)
+    launch(copy, pixels, dense)
+    return dense
+
+
+def images_of(pixels: Array) -> Array:
+    """(N, d1, …, C) as (N, C, d1, …), always a view."""
+    return np.moveaxis(pixels, -1, 1)
+
+
+def channel_rows(images: Array) -> Array:
+    """(N, C, d1, …) as (N · d1 · …, C); a view where memory lies N, d1, …, C."""
+    pixels = np.moveaxis(images, 1, -1)
+    return reshaped(pixels, (math.prod(pixels.shape[:-1]), pixels.shape[-1]))
+
+
+def channels_second(rows: Array, shape: tuple[int, ...]) -> Array:
+    """(N · d1 · …, C) as images of this shape, (N, C, d1, …), always a view."""
+    return images_of(rows.reshape(shape[0], *shape[2:], shape[1]))
