@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import tests.autodiff.drawn as draw
 import tests.autodiff.references as ref
+from tests.autodiff.cases_conv import CONV
 from tinygrad_mlp.autodiff.ops import (
     activation,
     arithmetic,
@@ -537,6 +538,7 @@ CASES: list[OpCase] = [
     *ARRANGE,
     *INDEX,
     *LINEAR,
+    *CONV,
     *NORM,
     *LOSS,
     *INPLACE,

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tinygrad_mlp.kernels.launch import Array
 
-__all__ = ["GradMemory"]
+if TYPE_CHECKING:
+    from tinygrad_mlp.autodiff.tensor import Tensor
+
+__all__ = ["GradMemory", "gradient_array"]
+
+
+def gradient_array(parameter: Tensor) -> Array:
+    """Memory for a gradient, in the parameter's order: the optimizer's, if there is one and nobody keeps the last."""
+    lent = None if parameter.grad_memory is None else parameter.grad_memory.lend(parameter.array)
+    return np.empty_like(parameter.array) if lent is None else lent
 
 
 class GradMemory:

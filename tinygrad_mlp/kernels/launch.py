@@ -59,6 +59,7 @@ __all__ = [
     "prange",
     "select",
     "set_num_threads",
+    "subroutine",
     "summing_device",
 ]
 
@@ -88,6 +89,11 @@ _PARALLEL_FROM = 200_000
 def device(function: Function) -> Function:
     """Compile a helper that kernels call; it takes part in their compilation and is not launched itself."""
     return cast(Any, numba.njit(**_INLINE_FLAGS)(function))
+
+
+def subroutine(function: Function) -> Function:
+    """Like `device`, for a large helper that is called from several places: compiled once, and not inlined."""
+    return cast(Any, numba.njit(**_FLAGS)(function))
 
 
 def summing_device(function: Function) -> Function:

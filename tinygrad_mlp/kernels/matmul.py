@@ -26,7 +26,7 @@ from tinygrad_mlp.kernels.tile import (
     transpose_square,
 )
 
-__all__ = ["batched_matmul", "matmul", "matmul_tiles", "weight_and_bias_gradient"]
+__all__ = ["activate", "batched_matmul", "matmul", "matmul_tiles", "weight_and_bias_gradient"]
 
 # A product is cut into tasks for threads to share, by its shape alone: into chunks of at most 64 rows, whose part of
 # `a` stays in the cache from panel to panel; of a multiple of 8, the height of a tile; at least into 4 where threads
@@ -75,7 +75,7 @@ def _sum_rows(x: Array, x_row: int, rows: int, out: Array) -> None:
 
 
 @device
-def _activate(values: Array, activation: int) -> None:
+def activate(values: Array, activation: int) -> None:
     """Apply TANH or SIGMOID; a loop for each, as the choice inside of one would keep it from being vector code."""
     if activation == TANH:
         for i in range(values.size):
@@ -166,10 +166,10 @@ def matmul_tiles(
             first = first_panel * vectors // panels * side
             last = min(last_panel * vectors // panels * side, columns)
             if groups == 1:  # whole rows: one run of memory
-                _activate(out[out_at : out_at + present * columns], activation)
+                activate(out[out_at : out_at + present * columns], activation)
             else:
                 for r in range(present):
-                    _activate(out[out_at + r * columns + first : out_at + r * columns + last], activation)
+                    activate(out[out_at + r * columns + first : out_at + r * columns + last], activation)
 
 
 def _in_memory(x: Array) -> tuple[Array, int, int, int]:

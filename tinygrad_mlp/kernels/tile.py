@@ -26,18 +26,31 @@ from numba.extending import intrinsic
 from tinygrad_mlp.kernels.launch import Array, device
 from tinygrad_mlp.kernels.simd import INDEX, TARGET, Lanes
 
-__all__ = ["MAX_VECTORS", "VECTOR_BYTES", "WIDE_VECTORS", "multiply_add_rows", "multiply_add_tile", "transpose_square"]
+__all__ = [
+    "FEW_ROWS",
+    "MAX_VECTORS",
+    "ROWS_1",
+    "ROWS_2",
+    "ROWS_3",
+    "VECTOR_BYTES",
+    "WIDE_VECTORS",
+    "TileWriter",
+    "address_of",
+    "multiply_add_rows",
+    "multiply_add_tile",
+    "transpose_square",
+]
 
 VECTOR_BYTES = TARGET.vector_bytes
 MAX_VECTORS = 3
 # A single row has wider tiles: it needs as many sums to keep the units busy, and b is read in longer pieces.
 WIDE_VECTORS = 8
 # Rows of the tiles of 1, 2 and 3 vectors: their sums, a row of b and one number of a fit the registers.
-_ROWS_1, _ROWS_2, _ROWS_3 = (8, 8, 8) if TARGET.registers == 32 else (8, 6, 4)
-_FEW_ROWS = 4  # of the tiles for what is left over below
+ROWS_1, ROWS_2, ROWS_3 = (8, 8, 8) if TARGET.registers == 32 else (8, 6, 4)
+FEW_ROWS = 4  # of the tiles for what is left over below
 
 
-class _TileWriter:
+class TileWriter:
     """Writes the instructions of a tile, of which rows and columns may lie outside the product.
 
     Rows beyond the last present one repeat it: they read, compute and write what it does. The last vector is moved
@@ -59,7 +72,8 @@ class _TileWriter:
     def _smaller(self, x: Any, y: Any) -> Any:
         return self.builder.select(self.builder.icmp_signed("<", x, y), x, y)
 
-    def _row_starts(self, address: Any, stride: Any) -> list[Any]:
+    def row_starts(self, address: Any, stride: Any) -> list[Any]:
+        """Addresses of rows that are `stride` elements apart."""
         return [self.builder.gep(address, [self.builder.mul(number, stride)]) for number in self.row_numbers]
 
     def _columns(self, row: Any, vector: int) -> Any:
@@ -94,47 +108,57 @@ class _TileWriter:
                 results[r][v].add_incoming(changed[r][v], changing)
         return results
 
-    def start(self, continued: Any, out: Any, out_row: Any) -> list[list[Any]]:
+    def start(self, continued: Any, out_rows: list[Any]) -> list[list[Any]]:
         """The sums to start from: zero, or what stands in `out`."""
         zero = [[self.lanes.zero for _ in self.vectors] for _ in self.rows]
-        return self._where(continued, lambda: [self._load_row(row) for row in self._row_starts(out, out_row)], zero)
+        return self._where(continued, lambda: [self._load_row(row) for row in out_rows], zero)
 
     def multiply(
-        self, start: list[list[Any]], k_size: Any, a: Any, a_row: Any, a_step: Any, b: Any, b_step: Any
+        self,
+        start: list[list[Any]],
+        k_size: Any,
+        a_rows: list[Any],
+        a_at: Any,
+        a_step: Any,
+        b: Any,
+        b_at: Any,
+        b_step: Any,
     ) -> list[list[Any]]:
-        """`start` plus the sums of a[r, k] * b[k, v] over k: as a loop that adds one k at a time."""
+        """`start` plus the sums of a[r, k] * b[k, v] over k: as a loop that adds one k at a time.
+
+        a_rows are addresses; a_at and b_at are where k = 0 stands behind them.
+        """
         builder, lanes = self.builder, self.lanes
-        a_rows = self._row_starts(a, a_row)
         before = builder.block
         head, body, after = (builder.append_basic_block(name) for name in ("head", "body", "after"))
         builder.branch(head)
 
         builder.position_at_end(head)
         counters = [(builder.phi(INDEX), step) for step in (INDEX(1), a_step, b_step)]
-        (k, _), (a_at, _), (b_at, _) = counters
+        (k, _), (a_now, _), (b_now, _) = counters
         sums = [[builder.phi(lanes.vector) for _ in self.vectors] for _ in self.rows]
         builder.cbranch(builder.icmp_signed("<", k, k_size), body, after)
 
         builder.position_at_end(body)
-        b_row = self._load_row(builder.gep(b, [b_at]))
+        b_row = self._load_row(builder.gep(b, [b_now]))
         added: list[list[Any]] = []
         for r in self.rows:
-            factor = lanes.broadcast(builder.load(builder.gep(a_rows[r], [a_at])))
+            factor = lanes.broadcast(builder.load(builder.gep(a_rows[r], [a_now])))
             added.append([lanes.multiply_add(factor, b_row[v], sums[r][v]) for v in self.vectors])
         following = [(counter, builder.add(counter, step)) for counter, step in counters]
-        for counter, value in following:
-            counter.add_incoming(INDEX(0), before)
+        for (counter, value), first in zip(following, (INDEX(0), a_at, b_at), strict=True):
+            counter.add_incoming(first, before)
             counter.add_incoming(value, builder.block)
         for r in self.rows:
             for v in self.vectors:
                 sums[r][v].add_incoming(start[r][v], before)
                 sums[r][v].add_incoming(added[r][v], builder.block)
-        self._keep_rolled(builder.branch(head))
+        self.keep_rolled(builder.branch(head))
 
         builder.position_at_end(after)
         return sums
 
-    def _keep_rolled(self, jump: Any) -> None:
+    def keep_rolled(self, jump: Any) -> None:
         """Keep the compiler from unrolling the loop that ends with `jump`.
 
         It would load ahead, and put sums into memory to make room.
@@ -153,10 +177,10 @@ class _TileWriter:
 
         return self._where(has_bias, added, sums)
 
-    def store(self, sums: list[list[Any]], floor: Any, out: Any, out_row: Any) -> None:
+    def store(self, sums: list[list[Any]], floor: Any, out_rows: list[Any]) -> None:
         """Write the sums, or `floor` where that is greater."""
         floors = self.lanes.broadcast(floor)
-        for r, row in enumerate(self._row_starts(out, out_row)):
+        for r, row in enumerate(out_rows):
             for v in self.vectors:
                 value = self.lanes.at_least(floors, sums[r][v])
                 if v == self.vectors[-1]:
@@ -165,7 +189,7 @@ class _TileWriter:
                     self.lanes.store(value, self._columns(row, v))
 
 
-def _address(context: Any, builder: Any, array_type: Any, array: Any, offset: Any) -> Any:
+def address_of(context: Any, builder: Any, array_type: Any, array: Any, offset: Any) -> Any:
     """Pointer to an element of an array; from its data pointer, as LLVM loses track of one made from an integer."""
     return builder.gep(context.make_array(array_type)(context, builder, array).data, [offset])
 
@@ -203,16 +227,17 @@ def _multiply_add_tile(
     def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         _, _, k_size, a_, a_at, a_row, a_step, b_, b_at, b_step, bias_, bias_at, *rest = args
         has_bias, floor, out_, out_at, out_row, continued, *size = rest
-        a_start = _address(context, builder, a, a_, a_at)
-        b_start = _address(context, builder, b, b_, b_at)
-        bias_start = _address(context, builder, bias, bias_, bias_at)
-        out_start = _address(context, builder, out, out_, out_at)
+        a_start = address_of(context, builder, a, a_, a_at)
+        b_start = address_of(context, builder, b, b_, b_at)
+        bias_start = address_of(context, builder, bias, bias_, bias_at)
+        out_start = address_of(context, builder, out, out_, out_at)
         element = context.get_data_type(out.dtype)
-        writer = _TileWriter(builder, element, rows.literal_value, vectors.literal_value, *size)
-        sums = writer.start(continued, out_start, out_row)
-        sums = writer.multiply(sums, k_size, a_start, a_row, a_step, b_start, b_step)
+        writer = TileWriter(builder, element, rows.literal_value, vectors.literal_value, *size)
+        sums = writer.start(continued, writer.row_starts(out_start, out_row))
+        a_rows = writer.row_starts(a_start, a_row)
+        sums = writer.multiply(sums, k_size, a_rows, INDEX(0), a_step, b_start, INDEX(0), b_step)
         sums = writer.add_bias(sums, has_bias, bias_start)
-        writer.store(sums, floor, out_start, out_row)
+        writer.store(sums, floor, writer.row_starts(out_start, out_row))
         return context.get_dummy_value()
 
     return signature, generate
@@ -236,13 +261,13 @@ def _transpose_square(
     def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         source_, source_at, source_row, target_, target_at, target_row, present, columns = args
         lanes = Lanes(builder, context.get_data_type(source.dtype))
-        first = _address(context, builder, source, source_, source_at)
+        first = address_of(context, builder, source, source_, source_at)
         last_row = builder.sub(present, INDEX(1))
         rows: list[Any] = []
         for number in map(INDEX, range(lanes.count)):
             inside = builder.select(builder.icmp_signed("<", number, last_row), number, last_row)
             rows.append(lanes.load_first(builder.gep(first, [builder.mul(inside, source_row)]), columns))
-        first = _address(context, builder, target, target_, target_at)
+        first = address_of(context, builder, target, target_, target_at)
         for number, row in enumerate(lanes.transposed(rows)):
             lanes.store(row, builder.gep(first, [builder.mul(INDEX(number), target_row)]))
         return context.get_dummy_value()
@@ -309,7 +334,7 @@ def multiply_add_rows(
 
     A single row may have up to WIDE_VECTORS.
     """
-    tall = _ROWS_1 if vectors == 1 else _ROWS_2 if vectors == 2 else _ROWS_3
+    tall = ROWS_1 if vectors == 1 else ROWS_2 if vectors == 2 else ROWS_3
     for row in range(0, rows, tall):
         a_from, out_from, present = a_at + row * a_row, out_at + row * out_row, min(tall, rows - row)
         # fmt: off
@@ -326,23 +351,23 @@ def multiply_add_rows(
             else:
                 multiply_add_tile(1, WIDE_VECTORS, k_size, a, a_from, a_row, a_step, b, b_at, b_step, bias, bias_at,
                                   has_bias, floor, out, out_from, out_row, continued, present, columns)
-        elif present <= _FEW_ROWS < tall:
+        elif present <= FEW_ROWS < tall:
             if vectors == 1:
-                multiply_add_tile(_FEW_ROWS, 1, k_size, a, a_from, a_row, a_step, b, b_at, b_step, bias, bias_at,
+                multiply_add_tile(FEW_ROWS, 1, k_size, a, a_from, a_row, a_step, b, b_at, b_step, bias, bias_at,
                                   has_bias, floor, out, out_from, out_row, continued, present, columns)
             elif vectors == 2:
-                multiply_add_tile(_FEW_ROWS, 2, k_size, a, a_from, a_row, a_step, b, b_at, b_step, bias, bias_at,
+                multiply_add_tile(FEW_ROWS, 2, k_size, a, a_from, a_row, a_step, b, b_at, b_step, bias, bias_at,
                                   has_bias, floor, out, out_from, out_row, continued, present, columns)
             else:
-                multiply_add_tile(_FEW_ROWS, 3, k_size, a, a_from, a_row, a_step, b, b_at, b_step, bias, bias_at,
+                multiply_add_tile(FEW_ROWS, 3, k_size, a, a_from, a_row, a_step, b, b_at, b_step, bias, bias_at,
                                   has_bias, floor, out, out_from, out_row, continued, present, columns)
         elif vectors == 1:
-            multiply_add_tile(_ROWS_1, 1, k_size, a, a_from, a_row, a_step, b, b_at, b_step, bias, bias_at,
+            multiply_add_tile(ROWS_1, 1, k_size, a, a_from, a_row, a_step, b, b_at, b_step, bias, bias_at,
                               has_bias, floor, out, out_from, out_row, continued, present, columns)
         elif vectors == 2:
-            multiply_add_tile(_ROWS_2, 2, k_size, a, a_from, a_row, a_step, b, b_at, b_step, bias, bias_at,
+            multiply_add_tile(ROWS_2, 2, k_size, a, a_from, a_row, a_step, b, b_at, b_step, bias, bias_at,
                               has_bias, floor, out, out_from, out_row, continued, present, columns)
         else:
-            multiply_add_tile(_ROWS_3, 3, k_size, a, a_from, a_row, a_step, b, b_at, b_step, bias, bias_at,
+            multiply_add_tile(ROWS_3, 3, k_size, a, a_from, a_row, a_step, b, b_at, b_step, bias, bias_at,
                               has_bias, floor, out, out_from, out_row, continued, present, columns)
         # fmt: on

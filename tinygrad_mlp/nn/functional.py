@@ -18,6 +18,7 @@ from tinygrad_mlp.autodiff.ops.activation import (
 )
 from tinygrad_mlp.autodiff.ops.arrange import pad
 from tinygrad_mlp.autodiff.ops.class_loss import cross_entropy, nll_loss
+from tinygrad_mlp.autodiff.ops.conv import conv1d, conv2d
 from tinygrad_mlp.autodiff.ops.elementary import tanh
 from tinygrad_mlp.autodiff.ops.embedding import embedding
 from tinygrad_mlp.autodiff.ops.linear import linear
@@ -39,6 +40,8 @@ __all__ = [
     "batch_norm",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
+    "conv1d",
+    "conv2d",
     "cosine_similarity",
     "cross_entropy",
     "dropout",

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_mlp.autodiff.grad_memory import gradient_array
 from tinygrad_mlp.autodiff.methods import Operand
 from tinygrad_mlp.autodiff.mode import grad_enabled
 from tinygrad_mlp.autodiff.op import needs_grad, op
@@ -27,7 +28,7 @@ from tinygrad_mlp.kernels import matmul as kernels
 from tinygrad_mlp.kernels.approx import NONE, RELU, SIGMOID, TANH
 from tinygrad_mlp.kernels.launch import Array, launch
 
-__all__ = ["ACTIVATIONS", "METHODS", "bmm", "dot", "linear", "matmul", "mm", "mv", "outer"]
+__all__ = ["ACTIVATIONS", "METHODS", "SLOPES", "bmm", "dot", "linear", "matmul", "mm", "mv", "outer"]
 
 ACTIVATIONS: dict[str | None, int] = {None: NONE, "relu": RELU, "tanh": TANH, "sigmoid": SIGMOID}
 """What `linear` can fuse behind its product."""
@@ -200,7 +201,7 @@ def linear(
 
     def backward(grad: Tensor, out: Tensor) -> tuple[Tensor | None, ...]:
         if grad_enabled.get():
-            before = grad if activation is None else _SLOPES[activation](grad, out)
+            before = grad if activation is None else SLOPES[activation](grad, out)
             return _recorded_gradients(before, input, weight, bias)
         return _fused_gradients(grad.array, out.array, activation, input, weight, bias)
 
@@ -243,7 +244,7 @@ def _raise_unfit(x: Tensor, weight: Tensor, bias: Tensor | None, activation: str
 
 
 # Gradient in front of the fused activation, from the one behind it and the output: as ops, and their kernels.
-_SLOPES = {"relu": relu_backward, "tanh": tanh_backward, "sigmoid": sigmoid_backward}
+SLOPES = {"relu": relu_backward, "tanh": tanh_backward, "sigmoid": sigmoid_backward}
 _SLOPE_KERNELS = {
     "relu": elementwise.relu_backward,
     "tanh": elementwise.tanh_backward,
@@ -281,9 +282,9 @@ def _fused_gradients(
         input_array = np.empty(x.shape, x.dtype)
         kernels.matmul(flat, weight.array, rows_of(input_array))  # (rows, out) @ (out, in) -> (rows, in)
         grad_x = wrap(input_array)
-    bias_array = _gradient_array(bias) if bias is not None and bias.requires_grad else None
+    bias_array = gradient_array(bias) if bias is not None and bias.requires_grad else None
     if weight.requires_grad:
-        weight_array = _gradient_array(weight)
+        weight_array = gradient_array(weight)
         # (in, rows) @ (rows, out) -> (in, out)
         kernels.weight_and_bias_gradient(rows_of(x), flat, weight_array.T, bias_array)
         grad_weight = wrap(weight_array)
@@ -291,12 +292,6 @@ def _fused_gradients(
     elif bias_array is not None:
         grad_bias = wrap(flat).sum(0)
     return grad_x, grad_weight, grad_bias
-
-
-def _gradient_array(parameter: Tensor) -> Array:
-    """Memory for a gradient, in the parameter's order: the optimizer's, if there is one and nobody keeps the last."""
-    lent = None if parameter.grad_memory is None else parameter.grad_memory.lend(parameter.array)
-    return np.empty_like(parameter.array) if lent is None else lent
 
 
 METHODS: dict[str, Callable[..., Any]] = {
