@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import tests.autodiff.drawn as draw
 import tests.autodiff.references as ref
 from tests.autodiff.cases_conv import CONV
+from tests.autodiff.cases_pad import IMAGES
 from tinygrad_mlp.autodiff.ops import (
     activation,
     arithmetic,
@@ -535,6 +536,7 @@ CASES: list[OpCase] = [
     *ACTIVATION,
     *REDUCE,
     *SHAPE,
+    *IMAGES,
     *ARRANGE,
     *INDEX,
     *LINEAR,

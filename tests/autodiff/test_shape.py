@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.autodiff.numeric import check_gradients, rng
+from tinygrad_mlp.autodiff.engine import grad
 from tinygrad_mlp.autodiff.ops.arrange import (
     cat,
     chunk,
@@ -139,6 +140,23 @@ def test_memory_order_is_kept(order):
         assert out.array.flags[f"{order}_CONTIGUOUS"]
     assert x.contiguous().array.flags.c_contiguous
     assert (x.contiguous() is x) == (order == "C")
+
+
+def test_flattened_images_are_row_major_and_their_gradient_lies_as_they_do():
+    images = Tensor(rng(1).normal(size=(2, 3, 5, 17)).transpose(0, 3, 1, 2), requires_grad=True)  # (2, 17, 3, 5)
+    flat = (images * 1.0).flatten(1)
+    np.testing.assert_array_equal(flat.array, images.array.reshape(2, -1))
+    weights = rng(2).normal(size=flat.shape)
+    (gradient,) = grad([flat], [images], [Tensor(weights)])
+    np.testing.assert_array_equal(gradient.array, weights.reshape(images.shape))
+    assert gradient.array.strides == images.array.strides
+
+
+@pytest.mark.parametrize("shape", [(3, 1, 4, 5), (3, 6, 1, 1), (1, 1, 1, 1), (0, 3, 2, 2)])
+def test_flattening_images_of_one_channel_or_pixel_shares_memory(shape):
+    memory = np.zeros((shape[0], *shape[2:], shape[1]))
+    images = Tensor(np.moveaxis(memory, -1, 1))
+    assert np.shares_memory(images.flatten(1).array, memory) == (shape[0] > 0)
 
 
 @given(st.lists(st.integers(0, 3), min_size=0, max_size=4), st.data())

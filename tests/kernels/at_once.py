@@ -17,7 +17,7 @@ import numpy as np
 
 import tinygrad_mlp as tg
 import tinygrad_mlp.nn.functional as F
-from tests.redzone import drivers
+from tests.redzone import drivers, families
 from tinygrad_mlp import nn, optim
 from tinygrad_mlp.kernels.launch import KERNELS, Kernel
 
@@ -83,7 +83,7 @@ def all_parallel_kernels() -> None:
         note_results(found, "threaded_code" if threads > 1 else "serial_code")
         drivers.reseed()
         tg.manual_seed(0)
-        drivers.large(np.float32, threads)
+        families.large(np.float32, threads)
         written[threads] = found
     expected = {kernel.name for kernel in KERNELS.values() if kernel.parallel}
     print("not on several threads:", sorted(expected - set(written[4])))

@@ -16,7 +16,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 import tinygrad_mlp as tg
 from tests.autodiff.cases import CASES
-from tests.redzone.drivers import DRIVERS, back, large
+from tests.redzone.drivers import back
+from tests.redzone.families import DRIVERS, large
 from tests.redzone.guard import Guard
 from tests.redzone.hostile import bad_indices, misfits
 from tests.redzone.planted import find_planted_faults

@@ -31,6 +31,8 @@ NEVER = {
     "matmul_tiles": {0},
     "share_of_mean": {0},  # the mean of nothing raises
     "sum_reduce": {1},
+    "transpose_matrices": {0},
+    **{f"transpose_matrices, {array}, dimension {axis}": set(range(16)) for array in ("x", "out") for axis in (1, 2)},
     "steps, dimension 0": {0},
 }
 

@@ -7,10 +7,15 @@ import math
 import numpy as np
 
 from tinygrad_mlp.autodiff.ops.checks import reshaped
-from tinygrad_mlp.kernels.copy import copy
-from tinygrad_mlp.kernels.launch import Array, launch
+from tinygrad_mlp.kernels.launch import Array
+from tinygrad_mlp.kernels.transpose import copy_across
 
-__all__ = ["channel_rows", "channels_second", "images_of", "pixels_of"]
+__all__ = ["channel_rows", "channels_second", "images_of", "lies_channels_last", "pixels_of"]
+
+
+def lies_channels_last(images: Array) -> bool:
+    """Whether (N, C, d1, …) lies N, d1, …, C in memory, and not row-major as well."""
+    return images.ndim > 2 and not images.flags.c_contiguous and np.moveaxis(images, 1, -1).flags.c_contiguous
 
 
 def pixels_of(images: Array) -> Array:
@@ -19,7 +24,7 @@ def pixels_of(images: Array) -> Array:
     if pixels.flags.c_contiguous:
         return pixels
     dense = np.empty(pixels.shape, images.dtype)
-    launch(copy, pixels, dense)
+    copy_across(pixels, dense)
     return dense
 
 

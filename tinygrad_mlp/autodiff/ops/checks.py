@@ -8,8 +8,8 @@ import numpy as np
 
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.errors import ArgumentError, DtypeError
-from tinygrad_mlp.kernels.copy import copy
-from tinygrad_mlp.kernels.launch import Array, launch
+from tinygrad_mlp.kernels.launch import Array
+from tinygrad_mlp.kernels.transpose import copy_across
 
 __all__ = ["check_choice", "check_floats", "check_number", "check_tensor", "reshaped", "rows_of"]
 
@@ -59,7 +59,7 @@ def reshaped(array: Array, shape: tuple[int, ...]) -> Array:
         return array.reshape(shape, copy=False)
     except ValueError:
         dense = np.empty(array.shape, array.dtype)
-        launch(copy, array, dense)
+        copy_across(array, dense)
         return dense.reshape(shape)
 
 

@@ -19,12 +19,14 @@ from tinygrad_mlp.autodiff.dtypes import DtypeLike, as_dtype
 from tinygrad_mlp.autodiff.methods import Dim
 from tinygrad_mlp.autodiff.op import numpy_names, op
 from tinygrad_mlp.autodiff.ops.broadcast import unbroadcast
+from tinygrad_mlp.autodiff.ops.channels import images_of, lies_channels_last
 from tinygrad_mlp.autodiff.ops.dims import one_dim, several_dims
 from tinygrad_mlp.autodiff.ops.unary import array_of
 from tinygrad_mlp.autodiff.tensor import Backward, Tensor, wrap
 from tinygrad_mlp.errors import ArgumentError, ShapeError
 from tinygrad_mlp.kernels.copy import converted, copy
 from tinygrad_mlp.kernels.launch import Array, launch
+from tinygrad_mlp.kernels.transpose import copy_across
 
 __all__ = [
     "METHODS",
@@ -245,13 +247,26 @@ def clone(x: Tensor) -> tuple[Array, Backward]:
 
 @op
 def row_major(x: Tensor) -> tuple[Array, Backward]:
-    """A copy in row-major memory order."""
+    """A copy in row-major memory order; the gradient of channels-last images comes back channels-last."""
+
+    def backward(grad: Tensor, out: Tensor) -> Tensor:
+        return channels_last(grad) if lies_channels_last(x.array) else grad
+
+    array = np.empty(x.shape, x.dtype)
+    copy_across(x.array, array)
+    return array, backward
+
+
+@op
+def channels_last(x: Tensor) -> tuple[Array, Backward]:
+    """A copy of (N, C, d1, …) that lies N, d1, …, C in memory."""
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
         return grad
 
-    array = np.empty(x.shape, x.dtype)
-    launch(copy, x.array, array)
+    pixels = np.empty((x.shape[0], *x.shape[2:], x.shape[1]), x.dtype)
+    array = images_of(pixels)
+    copy_across(x.array, array)
     return array, backward
 
 

@@ -1,0 +1,27 @@
+"""The drivers of all families of kernels: each family has its file, `drivers_….py`, and is listed here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tests.redzone import drivers, drivers_shape
+
+__all__ = ["DRIVERS", "large"]
+
+DRIVERS: list[Callable[[Any], None]] = [
+    *drivers.DRIVERS,
+    drivers_shape.layouts,
+]
+
+# Called with a dtype and a number of threads.
+LARGE: list[Callable[[Any, int], None]] = [
+    drivers.large,
+    drivers_shape.large_layouts,
+]
+
+
+def large(dtype: Any, threads: int = 2) -> None:
+    """Every parallel kernel with work that several threads share."""
+    for driver in LARGE:
+        driver(dtype, threads)
