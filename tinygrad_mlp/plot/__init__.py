@@ -6,6 +6,7 @@ changed. `data` names the data set; it stands in the title line, so that no pict
 """
 
 from tinygrad_mlp.plot.canvas import save
+from tinygrad_mlp.plot.filters import feature_maps, filters
 from tinygrad_mlp.plot.images import mistakes, samples, weights
 from tinygrad_mlp.plot.learning import curves
 from tinygrad_mlp.plot.plane import decision_boundary
@@ -16,6 +17,8 @@ __all__ = [
     "confusion",
     "curves",
     "decision_boundary",
+    "feature_maps",
+    "filters",
     "histogram",
     "mistakes",
     "samples",

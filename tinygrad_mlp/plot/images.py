@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["mistakes", "samples", "weights"]
+__all__ = ["as_images", "mistakes", "samples", "sheet", "weights"]
 
 _PREDICTED = "#B34700"  # vermilion, darker: it must be readable as small text
 
@@ -53,7 +53,7 @@ def samples(
     Raises `ShapeError`, `DtypeError` or `IndexRangeError` when they do not fit.
     """
     check_count("samples", count)
-    pictures = _as_images("samples", images)
+    pictures = as_images("samples", images)
     numbers = check_classes("samples", "labels", labels, len(pictures), len(classes))
     height, width = pictures.shape[1:3]
     cells: list[Floats | None] = []
@@ -66,7 +66,7 @@ def samples(
     high = cell * height / width * len(classes) + 0.45
     figure = blank_figure(max(wide, 3.6), high, title, data, layout="compressed")
     ax = figure.subplots()
-    ax.imshow(_sheet(cells, count, pictures.shape[1:]), cmap="gray_r", vmin=0, vmax=1)
+    ax.imshow(sheet(cells, count, pictures.shape[1:]), cmap="gray_r", vmin=0, vmax=1)
     ax.set_yticks([(height + 1) * row + (height - 1) / 2 for row in range(len(classes))], names)
     ax.set_xticks([])
     plain(ax)
@@ -94,7 +94,7 @@ def mistakes(
     outside 0 to 1.
     """
     check_count("mistakes", count)
-    pictures = _as_images("mistakes", images)
+    pictures = as_images("mistakes", images)
     true = check_classes("mistakes", "labels", labels, len(pictures), len(classes))
     predicted = check_classes("mistakes", "predictions", predictions, len(pictures), len(classes))
     certainty = _certainty(probabilities, predicted, len(classes))
@@ -177,7 +177,7 @@ def weights(
     high = side * (rows * shape[0]) / (columns * shape[1]) + 0.35 + 0.2 * bool(caption)
     figure = blank_figure(side + 0.95, high, title, data, caption, layout="compressed")
     ax = figure.subplots()
-    image = ax.imshow(_sheet(list(filters), columns, shape), cmap="RdBu_r", vmin=-limit, vmax=limit)
+    image = ax.imshow(sheet(list(filters), columns, shape), cmap="RdBu_r", vmin=-limit, vmax=limit)
     ax.set(xticks=[], yticks=[])
     plain(ax)
     bar = figure.colorbar(image, ax=ax, extend="both", aspect=25, label="weight")
@@ -185,7 +185,7 @@ def weights(
     return figure
 
 
-def _sheet(pictures: Sequence[Floats | None], columns: int, shape: tuple[int, ...]) -> Floats:
+def sheet(pictures: Sequence[Floats | None], columns: int, shape: tuple[int, ...]) -> Floats:
     """Pictures of one shape (H, W) or (H, W, 3) row by row, with a pixel of nothing between them."""
     height, width, *channels = shape
     rows = math.ceil(len(pictures) / columns)
@@ -198,7 +198,7 @@ def _sheet(pictures: Sequence[Floats | None], columns: int, shape: tuple[int, ..
     return sheet
 
 
-def _as_images(caller: str, images: ArrayLike) -> Floats:
+def as_images(caller: str, images: ArrayLike) -> Floats:
     """(N, H, W) or (N, H, W, 3), float64 between 0 and 1."""
     array: NDArray[Any] = np.asarray(images)
     if array.ndim == 2 and math.isqrt(array.shape[1]) ** 2 == array.shape[1]:
