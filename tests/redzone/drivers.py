@@ -10,6 +10,7 @@ import numpy as np
 
 import tinygrad_mlp as tg
 import tinygrad_mlp.nn.functional as F
+from tests.redzone.drivers_augment import augmented_batches, large_augmented_batch
 from tinygrad_mlp import data, nn, optim
 from tinygrad_mlp.errors import TinygradError
 
@@ -270,6 +271,7 @@ def large(dtype: Any, threads: int = 2) -> None:
     dataset = data.ImageDataset(images, np.zeros(rows, np.int64), classes=["one"], standardization="global")
     dataset.batch(np.arange(rows))
     data.TensorDataset(x.detach()).batch(np.arange(rows))
+    large_augmented_batch(dtype)
     back(x[np.arange(-rows, rows)])
 
 
@@ -282,5 +284,6 @@ DRIVERS: list[Callable[[Any], None]] = [
     optimizers,
     modules,
     batches,
+    augmented_batches,
     random_numbers,
 ]

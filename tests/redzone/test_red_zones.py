@@ -21,11 +21,13 @@ PARTS = ("large", "float32", "float64", "cases", "hostile", "planted")
 # Sizes that never come to a kernel, or as an argument: one row has no variance, a batch of nothing is refused, an empty
 # product and the sum of one are done without it, and an optimizer has parameters.
 NEVER = {
+    "augment_standardize": {0},
     "batch_norm_statistics": {0, 1},
     "batch_norm_backward": {0, 1},
     "copy_rows": {0},
     "copy_rows, x, dimension 1": set(range(71)),  # it copies long rows alone: of 256 to 326 bytes
     "copy_rows, out, dimension 1": set(range(71)),
+    "draw_augmentation": {0},
     "gather_standardize": {0},
     "labelled_mean": {0},
     "matmul_tiles": {0},
@@ -35,6 +37,7 @@ NEVER = {
     **{f"transpose_matrices, {array}, dimension {axis}": set(range(16)) for array in ("x", "out") for axis in (1, 2)},
     "steps, dimension 0": {0},
 }
+ALWAYS_DOUBLE = {"draw_augmentation"}  # it has float64 arrays for images of either dtype
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="pages are protected by mprotect")
 
@@ -74,7 +77,8 @@ def test_every_kernel_was_run_with_every_size(results: dict[str, Future[dict[str
     for dtype in ("float32", "float64"):
         found = results[dtype].result()
         for name in found["kernels"]:
-            places = found["seen"].get(f"{name}, {dtype}") or found["seen"].get(f"{name}, any dtype")
+            own = "float64" if name in ALWAYS_DOUBLE else dtype
+            places = found["seen"].get(f"{name}, {own}") or found["seen"].get(f"{name}, any dtype")
             assert places, f"{name} was not run in {dtype}: let tests/redzone/drivers.py call what launches it"
             for place, sizes in places.items():
                 never = set[int]().union(*[NEVER.get(key, set()) for key in (name, place, f"{name}, {place}")])

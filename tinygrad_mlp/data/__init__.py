@@ -1,5 +1,6 @@
 """Data: Fashion-MNIST and MNIST with checked files, data sets, splits, standardisation, and the DataLoader."""
 
+from tinygrad_mlp.data.augmentation import Augmentation, AugmentedImages
 from tinygrad_mlp.data.catalog import ImageSplits, fashion_mnist, mnist, synthetic_fashion
 from tinygrad_mlp.data.collate import collate
 from tinygrad_mlp.data.dataset import BatchDataset, Dataset, Subset, TensorDataset, random_split
@@ -10,6 +11,8 @@ from tinygrad_mlp.data.splits import plain_folds, plain_split, stratified_folds,
 from tinygrad_mlp.data.transforms import Standardization, StandardizeKind, fit_standardization, one_hot
 
 __all__ = [
+    "Augmentation",
+    "AugmentedImages",
     "BatchDataset",
     "DataLoader",
     "Dataset",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, Protocol, SupportsIndex, TypeAlias, get_args
 
 import numpy as np
@@ -27,6 +27,7 @@ __all__ = [
     "as_indices",
     "draw",
     "random_split",
+    "set_epoch",
 ]
 
 Split: TypeAlias = Literal["train", "validation", "test"]
@@ -210,6 +211,10 @@ class Subset(BatchDataset):
     def __len__(self) -> int:
         return len(self.indices)
 
+    def set_epoch(self, epoch: int) -> None:
+        """Tell the whole data set which epoch is drawn, if it has a `set_epoch`."""
+        set_epoch(self.dataset, epoch)
+
     def batch(self, indices: Indices) -> Any:
         """The samples at these positions of the subset, stacked."""
         rows = as_indices(indices, len(self), self.name)
@@ -256,6 +261,13 @@ def draw(dataset: Dataset, indices: NDArray[np.int64]) -> Any:
         return dataset.batch(indices)
     positions: list[int] = indices.tolist()
     return collate([dataset[position] for position in positions], positions)
+
+
+def set_epoch(dataset: Dataset, epoch: int) -> None:
+    """Tell a data set which epoch is drawn from it, if it has a `set_epoch`."""
+    tell: Callable[[int], None] | None = getattr(dataset, "set_epoch", None)
+    if tell is not None:
+        tell(epoch)
 
 
 def as_indices(indices: Indices, count: int, name: str) -> NDArray[np.int64]:

@@ -16,6 +16,7 @@ from tinygrad_mlp.data.permutation import Purpose, check_seed, permutation
 from tinygrad_mlp.data.splits import plain_folds, stratified_folds, stratified_pick
 from tinygrad_mlp.data.transforms import Standardization, StandardizeKind, fit_standardization
 from tinygrad_mlp.errors import ArgumentError, DataError, DtypeError, IndexRangeError, ShapeError
+from tinygrad_mlp.kernels.augment import DRAWN, augment_standardize, mirror_images
 from tinygrad_mlp.kernels.batch import gather_standardize, take_rows
 from tinygrad_mlp.kernels.launch import launch
 
@@ -107,6 +108,27 @@ class ImageDataset(BatchDataset):
         launch(gather_standardize, self._pixels, rows, self._mean, self._inverse_std, x)
         launch(take_rows, self._labels, rows, y)
         return as_tensors(x.reshape(rows.size, *self.image_shape), y)
+
+    def transformed(self, indices: Indices, drawn: NDArray[np.float64]) -> tuple[Tensor, ...]:
+        """Like `batch`, with each image changed as its row of `drawn` (B, 9) says, before or after standardisation.
+
+        Columns are those of `kernels.augment.DRAWN`; `Augmentation.draw` makes them. Statistics of each pixel are those
+        of the pixel's new place. Raises `ShapeError` for another shape.
+        """
+        rows = as_indices(indices, len(self), self.name)
+        if drawn.shape != (rows.size, len(DRAWN)):
+            raise ShapeError(f"transformed: drawn has shape {drawn.shape}, expected {(rows.size, len(DRAWN))}")
+        x = np.empty((rows.size, self._pixels.shape[1]), self.dtype)
+        y = np.empty(rows.size, np.int64)
+        images = self._pixels.reshape(-1, *self.image_shape[1:])
+        launch(augment_standardize, images, rows, drawn, self._mean, self._inverse_std, x, work=x.size)
+        launch(take_rows, self._labels, rows, y)
+        return as_tensors(x.reshape(rows.size, *self.image_shape), y)
+
+    def mirrored(self, indices: Indices) -> tuple[Tensor, ...]:
+        """Like `batch`, of the mirror images."""
+        rows = as_indices(indices, len(self), self.name)
+        return self.transformed(rows, mirror_images(rows.size))
 
     def describe(self) -> dict[str, object]:
         """Name, split, size, class names, source, file hashes and standardisation: for the manifest of a run."""

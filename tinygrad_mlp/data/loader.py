@@ -9,7 +9,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 from numpy.typing import NDArray
 
-from tinygrad_mlp.data.dataset import Dataset, draw
+from tinygrad_mlp.data.dataset import Dataset, draw, set_epoch
 from tinygrad_mlp.data.permutation import Purpose, SeedSource, permutation, resolve_seed
 from tinygrad_mlp.errors import ArgumentError, CheckpointError, DataError, DtypeError
 
@@ -39,8 +39,9 @@ class DataLoader:
         Accepted for ported scripts, without effect: batches are made in this process.
 
     The order of an epoch depends on its number and the seed, whatever was iterated before. Each `iter(loader)` takes
-    the next epoch, also if the one before was broken off; `set_epoch` chooses one. `state_dict()` inside the loop body
-    says which batch comes next, and a loader given that state goes on there::
+    the next epoch, also if the one before was broken off; `set_epoch` chooses one. A data set that has a `set_epoch`
+    itself, as `AugmentedImages`, is told the epoch before each batch is drawn. `state_dict()` inside the loop body says
+    which batch comes next, and a loader given that state goes on there::
 
         loader.load_state_dict(saved)
         for x, y in loader:      # the rest of the epoch that was interrupted
@@ -127,14 +128,15 @@ class DataLoader:
         order = self.order(epoch)
         for number in range(first, len(self)):
             indices = order[number * self.batch_size : (number + 1) * self.batch_size]
-            batch = self._draw(indices)
+            batch = self._draw(indices, epoch)
             if epoch == self._epoch:  # else a newer pass has begun, and the position is its
                 self._next_batch = number + 1
             yield batch
         if epoch == self._epoch:
             self._finish()
 
-    def _draw(self, indices: NDArray[np.int64]) -> Any:
+    def _draw(self, indices: NDArray[np.int64], epoch: int) -> Any:
+        set_epoch(self.dataset, epoch)
         if self.collate_fn is None:
             return draw(self.dataset, indices)
         return self.collate_fn([self.dataset[index] for index in indices.tolist()])

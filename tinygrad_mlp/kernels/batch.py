@@ -4,9 +4,34 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygrad_mlp.kernels.launch import BAD_INDEX, Array, kernel
+from tinygrad_mlp.kernels.launch import BAD_INDEX, Array, device, kernel
 
-__all__ = ["gather_standardize", "take_rows"]
+__all__ = ["are_indices_good", "gather_standardize", "standardize", "take_rows"]
+
+
+@device
+def are_indices_good(indices: Array, count: int, status: Array) -> bool:
+    """Whether all indices (B,) lie in -count to count - 1; `status` says which does not."""
+    for position in range(indices.size):
+        index = indices[position]
+        if index < -count or index >= count:
+            status[0], status[1], status[2], status[3] = BAD_INDEX, position, index, count
+            return False
+    return True
+
+
+@device
+def standardize(image: Array, index: int, mean: Array, inverse_std: Array, out: Array) -> None:
+    """out[d] = (image[d] - mean) * inverse_std for one image (D,), number `index` of its data set; out (D,)."""
+    number = out.dtype.type
+    if mean.shape[1] == 1:
+        row = index if mean.shape[0] > 1 else 0
+        centre, scale = mean[row, 0], inverse_std[row, 0]
+        for column in range(image.size):
+            out[column] = (number(image[column]) - centre) * scale
+    else:
+        for column in range(image.size):
+            out[column] = (number(image[column]) - mean[0, column]) * inverse_std[0, column]
 
 
 @kernel(writes=("out",))
@@ -20,25 +45,13 @@ def gather_standardize(
     one per image. A bad index sets `status` before anything is written.
     """
     count = images.shape[0]
-    for position in range(indices.size):
-        index = indices[position]
-        if index < -count or index >= count:
-            status[0], status[1], status[2], status[3] = BAD_INDEX, position, index, count
-            return
-    number = out.dtype.type
+    if not are_indices_good(indices, count, status):
+        return
     for position in range(indices.size):
         index = indices[position]
         if index < 0:
             index += count
-        image, result = images[index], out[position]
-        if mean.shape[1] == 1:
-            row = index if mean.shape[0] > 1 else 0
-            centre, scale = mean[row, 0], inverse_std[row, 0]
-            for column in range(image.size):
-                result[column] = (number(image[column]) - centre) * scale
-        else:
-            for column in range(image.size):
-                result[column] = (number(image[column]) - mean[0, column]) * inverse_std[0, column]
+        standardize(images[index], index, mean, inverse_std, out[position])
 
 
 @kernel(writes=("out",), compiled=False)

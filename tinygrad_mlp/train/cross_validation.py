@@ -113,7 +113,8 @@ def cross_validate(
     for number, (training, held_out) in enumerate(_parts(dataset, folds, seed, stratify)):
         trainer = make_trainer(number, training)
         history = trainer.fit(training, held_out)
-        done.append(Fold(history, evaluate(trainer.net, held_out, loss=trainer.loss)))
+        report = evaluate(trainer.net, held_out, loss=trainer.loss, flip=trainer.flip_to_predict)
+        done.append(Fold(history, report))
     return CrossValidation(tuple(done))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +13,9 @@ import numpy as np
 from tinygrad_mlp.autodiff.mode import no_grad
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.data.dataset import BatchDataset, Dataset
+from tinygrad_mlp.data.image import ImageDataset
 from tinygrad_mlp.data.loader import DataLoader
-from tinygrad_mlp.errors import ArgumentError, NonFiniteError
+from tinygrad_mlp.errors import ArgumentError, NonFiniteError, ShapeError
 from tinygrad_mlp.kernels.launch import Array
 from tinygrad_mlp.nn import functional as F
 from tinygrad_mlp.nn.module import Module
@@ -43,7 +44,7 @@ class LossReport:
 
 
 def evaluate(
-    net: Module, dataset: Dataset, batch_size: int = _BATCH_SIZE, loss: Loss = F.cross_entropy
+    net: Module, dataset: Dataset, batch_size: int = _BATCH_SIZE, loss: Loss = F.cross_entropy, *, flip: bool = False
 ) -> ClassificationReport | LossReport:
     """How well a net does on a data set, in eval mode and without recording; its modes are put back afterwards.
 
@@ -57,6 +58,9 @@ def evaluate(
         For speed alone; it changes the loss by rounding.
     loss:
         Function of (output, target) whose result is the mean over the batch.
+    flip:
+        Whether to take as output the mean of the net's outputs (of a classifier the logits) for each image and its
+        mirror image. In twice the time, this often makes fewer mistakes, of a net that was trained on both.
 
     Returns
     -------
@@ -67,6 +71,8 @@ def evaluate(
     ------
     ArgumentError
         A data set without samples to draw, or a loss that is no scalar.
+    ShapeError
+        flip, and inputs that are no images (N, C, H, W).
     NonFiniteError
         A NaN among the scores, or a loss that is not finite.
 
@@ -79,8 +85,7 @@ def evaluate(
     report: ClassificationReport | None = None
     mean = Mean()
     with _in_use(net), no_grad():
-        for x, target in DataLoader(dataset, batch_size):
-            output = net(x)
+        for output, target in _outputs(net, dataset, batch_size, flip):
             value = loss(output, target)
             if value.numel() != 1:
                 raise ArgumentError(f"evaluate: the loss has shape {value.shape}, expected one number per batch")
@@ -96,21 +101,42 @@ def evaluate(
     return report or LossReport(mean.value, round(mean.weight))
 
 
-def predict(net: Module, dataset: Dataset, batch_size: int = _BATCH_SIZE) -> Array:
+def predict(net: Module, dataset: Dataset, batch_size: int = _BATCH_SIZE, *, flip: bool = False) -> Array:
     """The net's outputs for all samples, in their order: (N, …), of a classifier the logits (N, C).
 
+    With `flip`, means over each image and its mirror image, as for `evaluate`.
     Counts as one use of the data set, as `evaluate` does, and raises as it does.
     """
     check_dataset("predict", dataset)
     if isinstance(dataset, BatchDataset):
         dataset.record_use()
-    return outputs(net, dataset, batch_size)
+    return outputs(net, dataset, batch_size, flip=flip)
 
 
-def outputs(net: Module, dataset: Dataset, batch_size: int = _BATCH_SIZE) -> Array:
+def outputs(net: Module, dataset: Dataset, batch_size: int = _BATCH_SIZE, *, flip: bool = False) -> Array:
     """What `predict` returns, without counting a use."""
     with _in_use(net), no_grad():
-        return np.concatenate([net(x).array for x, _ in DataLoader(dataset, batch_size)])
+        return np.concatenate([output.array for output, _ in _outputs(net, dataset, batch_size, flip)])
+
+
+def _outputs(net: Module, dataset: Dataset, batch_size: int, flip: bool) -> Iterator[tuple[Tensor, Tensor]]:
+    """Output and target of each batch."""
+    first = 0
+    for x, target in DataLoader(dataset, batch_size):
+        output = net(x)
+        if flip:
+            output = (output + net(_mirrored(dataset, first, x))) * 0.5
+        yield output, target
+        first += len(x)
+
+
+def _mirrored(dataset: Dataset, first: int, x: Tensor) -> Tensor:
+    """The mirror images of a batch (B, C, H, W) that begins at position `first`."""
+    if isinstance(dataset, ImageDataset):  # standardised anew, where each pixel has its own statistics
+        return dataset.mirrored(slice(first, first + len(x)))[0]
+    if x.ndim != 4:
+        raise ShapeError(f"flip=True: inputs have shape {x.shape}, expected images (N, C, H, W)")
+    return x.flip(3)
 
 
 def has_labels(output: Tensor, target: Tensor) -> bool:

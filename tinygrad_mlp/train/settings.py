@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from tinygrad_mlp.autodiff.tensor import Tensor
+from tinygrad_mlp.data.augmentation import AugmentedImages
 from tinygrad_mlp.data.dataset import Dataset, Subset, TensorDataset
 from tinygrad_mlp.data.image import ImageDataset
 from tinygrad_mlp.kernels.launch import Array
@@ -32,6 +33,8 @@ def describe_run(trainer: Trainer, train: Dataset, val: Dataset | None) -> dict[
         "loss": describe_loss(trainer.loss),
         "optimizer": {"type": type(optimizer).__name__, "groups": [_options(group) for group in trainer.first_groups]},
         "schedule": trainer.first_schedule,
+        "augmentation": None if trainer.augmentation is None else trainer.augmentation.describe(),
+        "flip_to_predict": trainer.flip_to_predict,
         "average": None if average is None else {"type": type(average).__name__, "decay": average.decay},
         "clip_norm": trainer.clip_norm,
         "patience": trainer.patience,
@@ -47,6 +50,9 @@ def describe_run(trainer: Trainer, train: Dataset, val: Dataset | None) -> dict[
 
 def describe_dataset(dataset: Dataset) -> dict[str, Any]:
     """Name, role and size of a data set, and hashes of what is in it where that is cheap to say."""
+    if isinstance(dataset, AugmentedImages):
+        augmentation = {**dataset.augmentation.describe(), "seed": dataset.seed}
+        return {**describe_dataset(dataset.dataset), "augmentation": augmentation}
     if isinstance(dataset, ImageDataset):
         facts = {name: value for name, value in dataset.describe().items() if name != "source"}  # may move
         if not dataset.sha256:  # data made in memory, not read from files whose hashes are known

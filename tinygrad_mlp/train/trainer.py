@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
 from tinygrad_mlp.autodiff.tensor import Tensor
+from tinygrad_mlp.data.augmentation import Augmentation, AugmentedImages
 from tinygrad_mlp.data.dataset import Dataset
+from tinygrad_mlp.data.image import ImageDataset
 from tinygrad_mlp.data.loader import DataLoader
 from tinygrad_mlp.data.permutation import check_seed
 from tinygrad_mlp.errors import ArgumentError, DataError, NonFiniteError
@@ -58,6 +61,10 @@ class Trainer:
     schedule_every:
         When to step it: "batch" or "epoch". By default after each batch for `OneCycleLR`, whose length is stated in
         batches, and after each epoch for all others, as they are usually stated.
+    augmentation:
+        What may happen to a training image each time it is drawn; it needs an `ImageDataset`.
+    flip_to_predict:
+        Whether validation and test average the net's outputs for each image and its mirror image: see `evaluate`.
     average:
         A moving average of the weights: updated after each step; validation and the final net take the averaged ones.
     clip_norm:
@@ -103,6 +110,8 @@ class Trainer:
         *,
         schedule: LRScheduler | ReduceLROnPlateau | None = None,
         schedule_every: Literal["batch", "epoch"] | None = None,
+        augmentation: Augmentation | None = None,
+        flip_to_predict: bool = False,
         average: ExponentialMovingAverage | None = None,
         clip_norm: float | None = None,
         patience: int | None = None,
@@ -123,6 +132,8 @@ class Trainer:
         self.net, self.optimizer, self.loss = net, optimizer, loss
         self.schedule = schedule
         self.schedule_every = schedule_every or ("batch" if isinstance(schedule, OneCycleLR) else "epoch")
+        self.augmentation = augmentation
+        self.flip_to_predict = flip_to_predict
         self.average = average
         self.clip_norm = None if clip_norm is None else check_range("Trainer", "clip_norm", clip_norm)
         self.patience = _count_or_none("patience", patience)
@@ -282,7 +293,7 @@ class Trainer:
 
     def test(self, dataset: Dataset) -> ClassificationReport | LossReport:
         """Evaluate the net on the test split, after `fit`, and add the result to the run's manifest."""
-        report = evaluate(self.net, dataset, loss=self.loss)
+        report = evaluate(self.net, dataset, loss=self.loss, flip=self.flip_to_predict)
         if self.folder is not None:
             self.folder.add_result("test", {**report.as_dict(), "uses": getattr(dataset, "uses", None)})
         return report
@@ -304,9 +315,12 @@ class Trainer:
         _check_part(train, "train")
         if val is not None:
             _check_part(val, "validate")
+            if isinstance(val, AugmentedImages):
+                raise DataError(f"Trainer.fit: got {val!r} to validate on, but only training images are augmented")
         elif self.patience is not None or isinstance(self.schedule, ReduceLROnPlateau):
             raise ArgumentError("Trainer: patience and ReduceLROnPlateau need validation data: fit(train, val)")
-        self.loader = DataLoader(train, self.batch_size, shuffle=True, drop_last=self.drop_last, seed=self.seed)
+        drawn = train if self.augmentation is None else _augmented(train, self.augmentation, self.seed)
+        self.loader = DataLoader(drawn, self.batch_size, shuffle=True, drop_last=self.drop_last, seed=self.seed)
         self.val = val
         self.undo = Undo(self.net)
         settings = describe_run(self, train, val)
@@ -340,10 +354,8 @@ class Trainer:
 
     def _validate(self, val: Dataset) -> ClassificationReport | LossReport:
         try:
-            if self.average is None:
-                return evaluate(self.net, val, loss=self.loss)
-            with self.average.applied():
-                return evaluate(self.net, val, loss=self.loss)
+            with nullcontext() if self.average is None else self.average.applied():
+                return evaluate(self.net, val, loss=self.loss, flip=self.flip_to_predict)
         except NonFiniteError as error:
             raise NonFiniteError(f"validation after epoch {self.epoch + 1}: {error}{last_checkpoint(self)}") from error
 
@@ -379,6 +391,12 @@ class Trainer:
 
 def _count_or_none(name: str, value: int | None) -> int | None:
     return None if value is None else check_count("Trainer", name, value)
+
+
+def _augmented(dataset: Dataset, augmentation: Augmentation, seed: int) -> AugmentedImages:
+    if not isinstance(dataset, ImageDataset):
+        raise ArgumentError(f"Trainer: augmentation needs an ImageDataset to train on, got {dataset!r}")
+    return AugmentedImages(dataset, augmentation, seed)
 
 
 def _check_part(dataset: Dataset, purpose: str) -> None:
