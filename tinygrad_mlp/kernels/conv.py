@@ -22,10 +22,12 @@ from tinygrad_mlp.kernels.conv_tables import (
     weight_gradient_tables,
 )
 from tinygrad_mlp.kernels.copy import copy
-from tinygrad_mlp.kernels.launch import Array, device, kernel, launch, prange, select
+from tinygrad_mlp.kernels.images import add_parts, add_pixels, masked_with_margin, with_margin
+from tinygrad_mlp.kernels.launch import Array, device, kernel, launch, prange
 from tinygrad_mlp.kernels.matmul import activate
 from tinygrad_mlp.kernels.offset_tile import multiply_add_runs
 from tinygrad_mlp.kernels.tile import MAX_VECTORS, VECTOR_BYTES
+from tinygrad_mlp.kernels.winograd import fits_winograd, winograd, winograd_backward
 
 __all__ = ["conv_backward", "conv_forward", "convolve", "convolve_backward"]
 
@@ -37,36 +39,15 @@ _WORK = 5
 
 
 @device
-def _with_margin(image: Array, above: int, left: int, buffer: Array) -> None:
-    """Copy an image (height, width, channels) into a buffer (more, more, channels), whose margin is left as it is."""
-    for y in range(image.shape[0]):
-        source, target = image[y].reshape(-1), buffer[above + y, left : left + image.shape[1]].reshape(-1)
-        for i in range(source.size):
-            target[i] = source[i]
-
-
-@device
-def _masked_with_margin(image: Array, out: Array, above: int, left: int, buffer: Array) -> None:
-    """The same where `out`, of the image's shape, is positive (or NaN); zero elsewhere: the gradient through a ReLU."""
-    zero = image.dtype.type(0)
-    for y in range(image.shape[0]):
-        source, mask = image[y].reshape(-1), out[y].reshape(-1)
-        target = buffer[above + y, left : left + image.shape[1]].reshape(-1)
-        for i in range(source.size):
-            target[i] = select(mask[i] <= zero, zero, source[i])
-
-
-@device
 def _multiply_groups(
     groups: int,
     a: Array,
     a_at: int,
     a_group: int,
     a_step: int,
+    parts: Array,
     rows: Array,
-    row_bounds: Array,
     runs: Array,
-    run_bounds: Array,
     length: int,
     b: Array,
     b_runs: Array,
@@ -79,23 +60,25 @@ def _multiply_groups(
     columns: int,
     continued: bool,
 ) -> None:
-    """All parts, groups and panels of one image. `columns` are those of a group; a_group is from one to the next."""
+    """All parts, groups and panels of one image. `columns` are those of a group; a_group is from one to the next.
+
+    If `continued`, the sums go on from what stands in `out`.
+    """
     side = VECTOR_BYTES // out.itemsize
     vectors = (columns + side - 1) // side
     panels = (vectors + MAX_VECTORS - 1) // MAX_VECTORS
-    for task in range(groups * panels):
-        group, panel = task // panels, task % panels
+    for task in range(parts.shape[0] * groups * panels):
+        part, group, panel = task // (groups * panels), task // panels % groups, task % panels
         first, last = panel * vectors // panels, (panel + 1) * vectors // panels
         column = group * columns + first * side
         width = min(last * side, columns) - first * side
-        for part in range(row_bounds.size - 1):
-            # fmt: off
-            multiply_add_runs(
-                last - first, row_bounds[part], row_bounds[part + 1], run_bounds[part], run_bounds[part + 1], length,
-                a, a_at + group * a_group, rows, runs, a_step, b, column, b_runs, b_step,
-                bias, column, bias.size > 0, floor, out, out_at + column, out_rows, continued, width,
-            )
-            # fmt: on
+        # fmt: off
+        multiply_add_runs(
+            last - first, parts[part, 0], parts[part, 1], parts[part, 2], parts[part, 3], length,
+            a, a_at + group * a_group, rows, runs, a_step, b, column, b_runs, b_step,
+            bias, column, bias.size > 0, floor, out, out_at + column, out_rows, continued, width,
+        )
+        # fmt: on
 
 
 @kernel(writes=("out",), parallel=True)
@@ -108,12 +91,11 @@ def convolve(
     weight: Array,
     bias: Array,
     groups: int,
+    parts: Array,
     rows: Array,
     out_rows: Array,
-    row_bounds: Array,
     runs: Array,
     weight_runs: Array,
-    run_bounds: Array,
     length: int,
     activation: int,
     out: Array,
@@ -134,30 +116,17 @@ def convolve(
         for image in range(chunk * images // chunks, (chunk + 1) * images // chunks):
             source, source_at = flat_x, image * image_size
             if is_padded:
-                _with_margin(x[image], above, left, buffer)
+                with_margin(x[image], above, left, buffer)
                 source, source_at = buffer.reshape(-1), 0
             # fmt: off
             _multiply_groups(
-                groups, source, source_at, channels // groups, 1, rows, row_bounds, runs, run_bounds, length,
+                groups, source, source_at, channels // groups, 1, parts, rows, runs, length,
                 flat_weight, weight_runs, weight.shape[1], bias, floor,
                 flat_out, image * out_size, out_rows, columns, False,
             )
             # fmt: on
             if activation > RELU:
                 activate(flat_out[image * out_size : (image + 1) * out_size], activation)
-
-
-@device
-def _add_pixels(pixels: Array, above: int, left: int, height: int, width: int, sums: Array, totals: Array) -> None:
-    """Add the sums over an image's pixels, (…, …, channels) with a margin, to `totals` (channels,)."""
-    sums[:] = 0
-    for y in range(height):
-        for x in range(width):
-            pixel = pixels[above + y, left + x]
-            for c in range(sums.size):
-                sums[c] += pixel[c]
-    for c in range(sums.size):
-        totals[c] += sums[c]
 
 
 @kernel(writes=("grad_x", "grad_weight", "grad_bias"), parallel=True)
@@ -175,19 +144,17 @@ def convolve_backward(
     left: int,
     height: int,
     width: int,
+    pixel_parts: Array,
     pixel_rows: Array,
     pixel_out_rows: Array,
-    pixel_row_bounds: Array,
     pixel_runs: Array,
     pixel_weight_runs: Array,
-    pixel_run_bounds: Array,
     pixel_length: int,
+    tap_parts: Array,
     tap_rows: Array,
     tap_out_rows: Array,
-    tap_row_bounds: Array,
     tap_runs: Array,
     tap_grad_runs: Array,
-    tap_run_bounds: Array,
     pixel_step: int,
     grad_x: Array,
     grad_weight: Array,
@@ -226,43 +193,33 @@ def convolve_backward(
         first, last = chunk * images // chunks, (chunk + 1) * images // chunks
         for image in range(first, last):
             if out.size:
-                _masked_with_margin(grad[image], out[image], above, left, buffer)
+                masked_with_margin(grad[image], out[image], above, left, buffer)
             else:
-                _with_margin(grad[image], above, left, buffer)
+                with_margin(grad[image], above, left, buffer)
             if grad_bias.size:
-                _add_pixels(buffer, above, left, grad.shape[1], grad.shape[2], pixel_sums, bias_parts[chunk])
+                add_pixels(buffer, above, left, grad.shape[1], grad.shape[2], pixel_sums, bias_parts[chunk])
             if grad_x.size:
                 # fmt: off
                 _multiply_groups(
-                    groups, flat_buffer, 0, out_channels // groups, 1, pixel_rows, pixel_row_bounds,
-                    pixel_runs, pixel_run_bounds, pixel_length, flat_weight, pixel_weight_runs, channels,
+                    groups, flat_buffer, 0, out_channels // groups, 1, pixel_parts, pixel_rows,
+                    pixel_runs, pixel_length, flat_weight, pixel_weight_runs, channels,
                     nothing, no_floor, flat_grad_x, image * image_size, pixel_out_rows, channels // groups, False,
                 )
                 # fmt: on
             if grad_weight.size:
                 source, source_at = flat_x, image * x.shape[1] * x.shape[2] * channels
                 if is_padded:
-                    _with_margin(x[image], x_above, x_left, x_buffer)
+                    with_margin(x[image], x_above, x_left, x_buffer)
                     source, source_at = x_buffer.reshape(-1), 0
                 # fmt: off
                 _multiply_groups(
-                    groups, source, source_at, channels // groups, pixel_step, tap_rows, tap_row_bounds,
-                    tap_runs, tap_run_bounds, grad.shape[2], flat_buffer, tap_grad_runs, out_channels,
+                    groups, source, source_at, channels // groups, pixel_step, tap_parts, tap_rows,
+                    tap_runs, grad.shape[2], flat_buffer, tap_grad_runs, out_channels,
                     nothing, no_floor, weight_parts[chunk], 0, tap_out_rows, out_channels // groups, image > first,
                 )
                 # fmt: on
-    _add_parts(weight_parts, flat_grad_weight)
-    _add_parts(bias_parts, grad_bias)
-
-
-@device
-def _add_parts(parts: Array, out: Array) -> None:
-    """Sums over the chunks, (chunks, size) -> (size,), in their order."""
-    for i in range(out.size):
-        out[i] = parts[0, i]
-    for chunk in range(1, parts.shape[0]):
-        for i in range(out.size):
-            out[i] += parts[chunk, i]
+    add_parts(weight_parts, flat_grad_weight)
+    add_parts(bias_parts, grad_bias)
 
 
 def conv_forward(
@@ -286,9 +243,12 @@ def conv_forward(
     """
     if out.size == 0:
         return
-    tables = forward_tables(geometry)
     matrix = _matrix(weight.transpose(2, 3, 1, 0))
     bias = np.empty(0, out.dtype) if bias is None else bias
+    if fits_winograd(geometry, out.dtype):
+        winograd(x, matrix, bias, geometry, activation, out)
+        return
+    tables = forward_tables(geometry)
     work = out.size * matrix.shape[0] // _WORK
     launch(convolve, x, *tables.margin, matrix, bias, geometry.groups, *tables[1:], activation, out, work=work)
 
@@ -326,24 +286,33 @@ def conv_backward(
         return
     nothing = np.empty(0, grad.dtype)
     no_image, no_matrix = nothing.reshape(0, 0, 0, 0), nothing.reshape(0, 0)
+    mask = no_image if out is None else out
+    images = no_image if grad_weight is None or x is None else x
+    rotated = no_matrix if grad_x is None or weight is None else _rotated(weight, geometry)
+    terms = geometry.kernel[0] * geometry.kernel[1] * geometry.group_channels
+    into_x = no_image if grad_x is None else grad_x
+    into_weight = no_matrix if grad_weight is None else grad_weight.reshape(terms, geometry.out_channels)
+    into_bias = nothing if grad_bias is None else grad_bias
+    if fits_winograd(geometry, grad.dtype):
+        winograd_backward(grad, mask, images, rotated, geometry, into_x, into_weight, into_bias)
+        return
     pixels = input_gradient_tables(geometry)
     taps = weight_gradient_tables(geometry, pixels.margin)
-    terms = taps.rows.size
     launch(
         convolve_backward,
         grad,
-        no_image if out is None else out,
-        no_image if grad_weight is None or x is None else x,
-        no_matrix if grad_x is None or weight is None else _rotated(weight, geometry),
+        mask,
+        images,
+        rotated,
         geometry.groups,
         *taps.margin,
         *pixels.margin,
         *pixels[1:],
         *taps[1:-1],
         geometry.stride[1] * geometry.channels,
-        no_image if grad_x is None else grad_x,
-        no_matrix if grad_weight is None else grad_weight.reshape(terms, geometry.out_channels),
-        nothing if grad_bias is None else grad_bias,
+        into_x,
+        into_weight,
+        into_bias,
         work=grad.size * terms * 2 // _WORK,
     )
 

@@ -67,13 +67,12 @@ class Tables(NamedTuple):
 
     margin: tuple[int, int, int, int]
     """Of the buffer that the image is copied to: rows above, columns to the left, height and width of the whole."""
+    parts: Array
+    """(parts, 4): first and last row, first and last run of each; the last ones are not included."""
     rows: Array
     out_rows: Array
-    row_bounds: Array
-    """(parts + 1,): where each part's rows begin."""
     runs: Array
     weight_runs: Array
-    run_bounds: Array
     length: int
     """Terms in a run."""
 
@@ -83,6 +82,10 @@ Terms = list[tuple[int, int]]
 
 def _table(values: Iterable[int]) -> Array:
     return np.fromiter(values, np.int64)
+
+
+def _parts(*parts: tuple[int, int, int, int]) -> Array:
+    return np.array(parts, np.int64).reshape(-1, 4)
 
 
 def _joined(terms: Terms, length: int) -> tuple[Terms, int]:
@@ -118,12 +121,11 @@ def forward_tables(geometry: Geometry) -> Tables:
     runs, length = _joined(terms, group_channels)
     return Tables(
         (above, left, height, width),
+        _parts((0, len(rows), 0, len(runs))),
         _table(rows),
         np.arange(len(rows)) * columns,
-        _table([0, len(rows)]),
         _table(source for source, _ in runs),
         _table(weight * columns for _, weight in runs),
-        _table([0, len(runs)]),
         length,
     )
 
@@ -144,11 +146,12 @@ def input_gradient_tables(geometry: Geometry) -> Tables:
     rows: list[int] = []
     out_rows: list[int] = []
     runs: Terms = []
-    row_bounds, run_bounds = [0], [0]
+    parts: list[tuple[int, int, int, int]] = []
     length = geometry.group_out_channels
     taps = [[_taps(geometry, axis, place) for place in range(geometry.stride[axis])] for axis in (0, 1)]
     for place_y in range(min(geometry.stride[0], height)):
         for place_x in range(min(geometry.stride[1], width)):
+            first_row, first_run = len(rows), len(runs)
             for j, y in enumerate(range(place_y, height, geometry.stride[0])):
                 for i, x in enumerate(range(place_x, width, geometry.stride[1])):
                     rows.append(((reach[0][0] + j) * buffer_width + reach[1][0] + i) * pixel)
@@ -158,19 +161,17 @@ def input_gradient_tables(geometry: Geometry) -> Tables:
                 for rotated_y, y in taps[0][place_y]
                 for rotated_x, x in taps[1][place_x]
             ]
-            row_bounds.append(len(rows))
-            run_bounds.append(len(runs))
-    if len(run_bounds) == 2:
+            parts.append((first_row, len(rows), first_run, len(runs)))
+    if len(parts) == 1:
         runs, length = _joined(runs, length)
-        run_bounds[1] = len(runs)
+        parts = [(0, len(rows), 0, len(runs))]
     return Tables(
         (reach[0][0], reach[1][0], buffer_height, buffer_width),
+        _parts(*parts),
         _table(rows),
         _table(out_rows),
-        _table(row_bounds),
         _table(source for source, _ in runs),
         _table(weight * columns for _, weight in runs),
-        _table(run_bounds),
         length,
     )
 
@@ -213,11 +214,10 @@ def weight_gradient_tables(geometry: Geometry, grad_margin: tuple[int, int, int,
     lines = range(out_height)
     return Tables(
         (above, left, height, width),
+        _parts((0, len(rows), 0, out_height)),
         _table(rows),
         np.arange(len(rows)) * geometry.out_channels,
-        _table([0, len(rows)]),
         _table(y * geometry.stride[0] * width * geometry.channels for y in lines),
         _table(((grad_above + y) * grad_width + grad_left) * geometry.out_channels for y in lines),
-        _table([0, out_height]),
         out_width,
     )

@@ -20,10 +20,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
+import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
-from tinygrad_mlp.kernels.launch import Array, device
+from tinygrad_mlp.kernels.launch import Array, device, subroutine
 from tinygrad_mlp.kernels.simd import INDEX, TARGET, Lanes
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "VECTOR_BYTES",
     "WIDE_VECTORS",
     "TileWriter",
+    "add_products",
     "address_of",
     "multiply_add_rows",
     "multiply_add_tile",
@@ -370,4 +372,38 @@ def multiply_add_rows(
         else:
             multiply_add_tile(ROWS_3, 3, k_size, a, a_from, a_row, a_step, b, b_at, b_step, bias, bias_at,
                               has_bias, floor, out, out_from, out_row, continued, present, columns)
+        # fmt: on
+
+
+@subroutine
+def add_products(
+    rows: int,
+    k_size: int,
+    a: Array,
+    a_at: int,
+    a_row: int,
+    a_step: int,
+    b: Array,
+    b_at: int,
+    out: Array,
+    out_at: int,
+    columns: int,
+    continued: bool,
+) -> None:
+    """Out (rows, columns) = [out +] a (rows, k_size) @ b (k_size, columns), in panels of up to 3 vectors.
+
+    `a` has strides, b and out are contiguous from their offsets on.
+    """
+    side = VECTOR_BYTES // out.itemsize
+    vectors = (columns + side - 1) // side
+    panels = (vectors + MAX_VECTORS - 1) // MAX_VECTORS
+    for panel in range(panels):
+        first, last = panel * vectors // panels, (panel + 1) * vectors // panels
+        column = first * side
+        # fmt: off
+        multiply_add_rows(
+            last - first, rows, k_size, a, a_at, a_row, a_step, b, b_at + column, columns,
+            out, 0, False, out.dtype.type(-np.inf), out, out_at + column, columns, continued,
+            min(last * side, columns) - column,
+        )
         # fmt: on
