@@ -40,6 +40,17 @@ WRONG_SHAPES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], str]] = 
     "Linear": (lambda: nn.Linear(4, 3), (5, 6), "linear: input has shape (5, 6), expected (…, 4)"),
     "BatchNorm1d": (lambda: nn.BatchNorm1d(4), (5, 3), "BatchNorm1d: input has shape (5, 3), expected (N, 4)"),
     "BatchNorm2d": (lambda: nn.BatchNorm2d(4), (5, 4), "BatchNorm2d: input has shape (5, 4), expected (N, 4, H, W)"),
+    "MaxPool2d": (
+        lambda: nn.MaxPool2d(2),
+        (5, 4),
+        "max_pool2d: input has shape (5, 4), expected (N, C, H, W) or (C, H",
+    ),
+    "AvgPool2d": (
+        lambda: nn.AvgPool2d(2),
+        (2, 3, 1, 4),
+        "avg_pool2d: a window of 2 x 2 pixels is larger than the padded",
+    ),
+    "AdaptiveAvgPool2d": (lambda: nn.AdaptiveAvgPool2d(2), (5, 4), "adaptive_avg_pool2d: input has shape (5, 4), exp"),
     "LayerNorm": (lambda: nn.LayerNorm(4), (5, 3), "layer_norm: input has shape (5, 3), expected (…, *"),
     "Flatten": (lambda: nn.Flatten(2), (5,), "flatten: dim 2 is out of range for shape (5,); expected -1 to 0"),
     "Unflatten": (lambda: nn.Unflatten(1, (2, 3)), (5, 7), "(5, 7)"),

@@ -17,6 +17,7 @@ import tests.autodiff.drawn as draw
 import tests.autodiff.references as ref
 from tests.autodiff.cases_conv import CONV
 from tests.autodiff.cases_pad import IMAGES
+from tests.autodiff.cases_pool import POOL
 from tinygrad_mlp.autodiff.ops import (
     activation,
     arithmetic,
@@ -543,5 +544,6 @@ CASES: list[OpCase] = [
     *CONV,
     *NORM,
     *LOSS,
+    *POOL,
     *INPLACE,
 ]

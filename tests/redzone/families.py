@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tests.redzone import drivers, drivers_shape
+from tests.redzone import drivers, drivers_pool, drivers_shape
 
 __all__ = ["DRIVERS", "large"]
 
 DRIVERS: list[Callable[[Any], None]] = [
     *drivers.DRIVERS,
+    drivers_pool.pools,
     drivers_shape.layouts,
 ]
 
 # Called with a dtype and a number of threads.
 LARGE: list[Callable[[Any, int], None]] = [
     drivers.large,
+    drivers_pool.large_pools,
     drivers_shape.large_layouts,
 ]
 

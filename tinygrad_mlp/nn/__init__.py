@@ -37,12 +37,15 @@ from tinygrad_mlp.nn.loss import (
 from tinygrad_mlp.nn.module import Module
 from tinygrad_mlp.nn.norm import BatchNorm1d, BatchNorm2d, LayerNorm
 from tinygrad_mlp.nn.parameter import Parameter
+from tinygrad_mlp.nn.pool import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
 from tinygrad_mlp.nn.summary import summary
 
 __all__ = [
     "ACTIVATIONS",
     "ELU",
     "GELU",
+    "AdaptiveAvgPool2d",
+    "AvgPool2d",
     "BCELoss",
     "BCEWithLogitsLoss",
     "BatchNorm1d",
@@ -62,6 +65,7 @@ __all__ = [
     "LogSigmoid",
     "LogSoftmax",
     "MSELoss",
+    "MaxPool2d",
     "Module",
     "ModuleDict",
     "ModuleList",

@@ -33,10 +33,13 @@ from tinygrad_mlp.autodiff.ops.loss import (
 )
 from tinygrad_mlp.autodiff.ops.norm import batch_norm, cosine_similarity, layer_norm, normalize
 from tinygrad_mlp.autodiff.ops.order import one_hot
+from tinygrad_mlp.autodiff.ops.pool import adaptive_avg_pool2d, avg_pool2d, max_pool2d
 from tinygrad_mlp.autodiff.ops.random import dropout
 from tinygrad_mlp.autodiff.ops.softmax import log_softmax, softmax
 
 __all__ = [
+    "adaptive_avg_pool2d",
+    "avg_pool2d",
     "batch_norm",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
@@ -57,6 +60,7 @@ __all__ = [
     "linear",
     "log_softmax",
     "logsigmoid",
+    "max_pool2d",
     "mse_loss",
     "nll_loss",
     "normalize",

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import operator
+from collections.abc import Sequence
+from typing import SupportsIndex, cast
 
 import numpy as np
 
@@ -11,7 +14,7 @@ from tinygrad_mlp.errors import ArgumentError, DtypeError
 from tinygrad_mlp.kernels.launch import Array
 from tinygrad_mlp.kernels.transpose import copy_across
 
-__all__ = ["check_choice", "check_floats", "check_number", "check_tensor", "reshaped", "rows_of"]
+__all__ = ["check_choice", "check_floats", "check_number", "check_pair", "check_tensor", "reshaped", "rows_of"]
 
 
 def check_tensor(name: str, argument: str, value: object) -> None:
@@ -51,6 +54,15 @@ def check_choice(name: str, argument: str, value: object, choices: tuple[object,
     if value not in choices:
         listed = ", ".join(repr(choice) for choice in choices)
         raise ArgumentError(f"{name}: unknown {argument} {value!r}; expected one of {listed}")
+
+
+def check_pair(name: str, argument: str, value: object, low: int) -> tuple[int, int]:
+    """One whole number for height and width, or one for each, none below `low`, as a pair; else `ArgumentError`."""
+    given = cast("Sequence[object]", value) if isinstance(value, (tuple, list)) else (value, value)
+    numbers = [operator.index(n) for n in given if isinstance(n, SupportsIndex) and not isinstance(n, bool)]
+    if len(given) == len(numbers) == 2 and min(numbers) >= low:
+        return numbers[0], numbers[1]
+    raise ArgumentError(f"{name}: {argument} must be a whole number from {low}, or a pair of such, got {value!r}")
 
 
 def reshaped(array: Array, shape: tuple[int, ...]) -> Array:
