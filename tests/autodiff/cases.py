@@ -301,8 +301,6 @@ ARRANGE = [
     OpCase("diag", arrange.diag, np.diag, arguments(arrays(shapes(1, 2, min_side=1)), st.integers(-2, 2))),
     OpCase("meshgrid", grid(arrange.meshgrid, arrange.stack), grid(np.meshgrid, np.stack), vectors()),
     OpCase("meshgrid xy", grid(arrange.meshgrid, arrange.stack, "xy"), grid(np.meshgrid, np.stack, "xy"), vectors()),
-    OpCase("pad", arrange.pad, ref.pad, draw.constant_pads()),
-    OpCase("pad modes", arrange.pad, ref.pad, draw.border_pads()),
 ]
 
 
@@ -368,6 +366,12 @@ NORM = [
         dropped,
         lambda x, p: x * dropped(Tensor(np.ones(x.shape)), p).array,
         arguments(arrays(layouts=False), 0.4),
+    ),
+    OpCase(
+        "dropout2d",
+        lambda x, p: random.dropout2d(x, p, generator=Generator(seed=3)),
+        lambda x, p: x * dropped(Tensor(np.ones((*x.shape[:2], 1, 1))), p).array,
+        arguments(arrays(shapes(4, 4)), 0.4),
     ),
     OpCase("dropout off", partial(random.dropout, training=False), np.copy, arrays()),
     OpCase(

@@ -1,4 +1,4 @@
-"""Rows of the case table for images: memory orders."""
+"""Rows of the case table for padding, and for the memory orders of images."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
+import tests.autodiff.drawn as draw
 import tests.autodiff.references as ref
-from tinygrad_mlp.autodiff.ops import shape
-from tinygrad_mlp.testing import OpCase, arrays
+from tinygrad_mlp.autodiff.ops import pad, shape
+from tinygrad_mlp.testing import Arguments, OpCase, arrays
 
 __all__ = ["IMAGES"]
 
@@ -21,7 +22,19 @@ def channels_last(min_side: int = 0, max_side: int = 4) -> st.SearchStrategy[Any
     return arrays(pixels, layouts=False).map(lambda memory: np.moveaxis(memory, -1, 1))
 
 
+@st.composite
+def padded_images(draw: st.DrawFn) -> Arguments:
+    """Images, widths for their height and width, and a mode."""
+    mode = draw(st.sampled_from(["constant", "reflect", "replicate", "circular"]))
+    x = draw(channels_last(min_side=3))
+    widths = draw(st.lists(st.integers(0 if mode in ("reflect", "circular") else -1, 2), min_size=4, max_size=4))
+    return Arguments((x, widths), {"mode": mode})
+
+
 IMAGES = [
     OpCase("flatten images", lambda x: shape.flatten(x, 1), lambda x: ref.flatten(x, 1, -1), channels_last()),
     OpCase("contiguous images", shape.contiguous, np.copy, channels_last()),
+    OpCase("pad", pad.pad, ref.pad, draw.constant_pads()),
+    OpCase("pad modes", pad.pad, ref.pad, draw.border_pads()),
+    OpCase("pad images", pad.pad, ref.pad, padded_images()),
 ]

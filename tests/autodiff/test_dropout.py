@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from tests.autodiff.numeric import check_gradients, rng
-from tinygrad_mlp.autodiff.ops.random import dropout
+from tinygrad_mlp.autodiff.ops.random import dropout, dropout2d
 from tinygrad_mlp.autodiff.random_state import default_generator, manual_seed
 from tinygrad_mlp.autodiff.tensor import Tensor
-from tinygrad_mlp.errors import ArgumentError, DtypeError
+from tinygrad_mlp.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_mlp.kernels.random import Generator
 
 
@@ -87,3 +87,27 @@ def test_errors():
         dropout(Tensor(np.ones(2, np.int64)))
     with pytest.raises(DtypeError, match="got ndarray"):
         dropout(np.ones(2))
+
+
+@pytest.mark.parametrize("shape", [(50, 40, 3, 2), (2000, 3, 2)])
+def test_whole_channels_are_zero_or_scaled(shape):
+    images = Tensor(rng(1).uniform(1, 2, shape), requires_grad=True)
+    out = dropout2d(images, 0.3, generator=Generator(3))
+    factors = out.array / images.array
+    np.testing.assert_allclose(factors, np.broadcast_to(factors[..., :1, :1], shape))
+    dropped = factors[..., 0, 0] == 0
+    np.testing.assert_allclose(factors[..., 0, 0][~dropped], 1 / 0.7)
+    assert abs(dropped.mean() - 0.3) < 5 * np.sqrt(0.21 / dropped.size)
+    out.sum().backward()
+    np.testing.assert_allclose(images.grad.array, factors)
+    assert dropout2d(images, 0.3, training=False) is images
+    assert dropout2d(images, 0.0) is images
+
+
+def test_whole_channels_want_images():
+    with pytest.raises(
+        ShapeError, match=r"dropout2d: input has shape \(3, 4\), expected \(N, C, H, W\) or \(C, H, W\)"
+    ):
+        dropout2d(Tensor(np.ones((3, 4))))
+    with pytest.raises(ArgumentError, match="dropout2d: p must lie in 0 to 1"):
+        dropout2d(Tensor(np.ones((3, 4, 5))), 1.5)

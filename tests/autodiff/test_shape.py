@@ -15,7 +15,6 @@ from tinygrad_mlp.autodiff.ops.arrange import (
     diag,
     flip,
     meshgrid,
-    pad,
     roll,
     split,
     stack,
@@ -23,6 +22,7 @@ from tinygrad_mlp.autodiff.ops.arrange import (
     triu,
     unbind,
 )
+from tinygrad_mlp.autodiff.ops.pad import pad
 from tinygrad_mlp.autodiff.ops.shape import broadcast_to
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.errors import ArgumentError, DtypeError, ShapeError

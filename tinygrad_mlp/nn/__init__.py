@@ -20,7 +20,8 @@ from tinygrad_mlp.nn.activation import (
     activation,
 )
 from tinygrad_mlp.nn.container import ModuleDict, ModuleList, ParameterList, Sequential
-from tinygrad_mlp.nn.dropout import Dropout
+from tinygrad_mlp.nn.conv import Conv1d, Conv2d
+from tinygrad_mlp.nn.dropout import Dropout, Dropout2d
 from tinygrad_mlp.nn.embedding import Embedding
 from tinygrad_mlp.nn.linear import Flatten, Identity, Linear, Unflatten
 from tinygrad_mlp.nn.loss import (
@@ -36,8 +37,10 @@ from tinygrad_mlp.nn.loss import (
 )
 from tinygrad_mlp.nn.module import Module
 from tinygrad_mlp.nn.norm import BatchNorm1d, BatchNorm2d, LayerNorm
+from tinygrad_mlp.nn.padding import CircularPad2d, ReflectionPad2d, ReplicationPad2d, ZeroPad2d
 from tinygrad_mlp.nn.parameter import Parameter
 from tinygrad_mlp.nn.pool import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
+from tinygrad_mlp.nn.residual import ResidualBlock
 from tinygrad_mlp.nn.summary import summary
 
 __all__ = [
@@ -50,8 +53,12 @@ __all__ = [
     "BCEWithLogitsLoss",
     "BatchNorm1d",
     "BatchNorm2d",
+    "CircularPad2d",
+    "Conv1d",
+    "Conv2d",
     "CrossEntropyLoss",
     "Dropout",
+    "Dropout2d",
     "Embedding",
     "Flatten",
     "Hardtanh",
@@ -73,6 +80,9 @@ __all__ = [
     "Parameter",
     "ParameterList",
     "ReLU",
+    "ReflectionPad2d",
+    "ReplicationPad2d",
+    "ResidualBlock",
     "Sequential",
     "SiLU",
     "Sigmoid",
@@ -81,6 +91,7 @@ __all__ = [
     "Softplus",
     "Tanh",
     "Unflatten",
+    "ZeroPad2d",
     "activation",
     "functional",
     "init",

@@ -11,6 +11,7 @@ from tinygrad_mlp.autodiff.mode import anomaly
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.errors import ArgumentError, DtypeError, IndexRangeError
 from tinygrad_mlp.nn.activation import ReLU, Sigmoid, Tanh
+from tinygrad_mlp.nn.conv import Conv1d, Conv2d
 from tinygrad_mlp.nn.linear import Linear
 from tinygrad_mlp.nn.module import Module
 from tinygrad_mlp.nn.names import did_you_mean
@@ -104,7 +105,7 @@ class Sequential(_ModuleSequence):
             self.add_module(name, _checked(self, module))
 
     def forward(self, x: Any) -> Any:
-        """Pass x through all modules in turn; a Linear and a ReLU, Tanh or Sigmoid behind it run as one kernel."""
+        """Pass x through all modules in turn; layers and activations behind them run as one kernel: see `_FUSED`."""
         modules = [module for _, module in self._own_children()]
         position = 0
         while position < len(modules):
@@ -119,15 +120,21 @@ class Sequential(_ModuleSequence):
         return x
 
 
-_FUSED: dict[type[Module], str] = {ReLU: "relu", Tanh: "tanh", Sigmoid: "sigmoid"}
+_ACTIVATIONS: dict[type[Module], str] = {ReLU: "relu", Tanh: "tanh", Sigmoid: "sigmoid"}
+# Which activations a layer's `forward(x, activation)` takes over from the module behind it.
+_FUSED: dict[type[Module], dict[type[Module], str]] = {
+    Linear: _ACTIVATIONS,
+    Conv1d: _ACTIVATIONS,
+    Conv2d: _ACTIVATIONS,
+}
 
 
 def _fused(module: Module, following: Module) -> str | None:
-    """The activation that a Linear can take over from the module behind it: same bits, one launch less each way.
+    """The activation that a layer can take over from the module behind it: same bits, one launch less each way.
 
     None where somebody could tell the difference: a subclass, a hook, a `forward` of its own, anomaly mode.
     """
-    activation = _FUSED.get(type(following)) if type(module) is Linear else None
+    activation = _FUSED.get(type(module), {}).get(type(following))
     if activation is None or anomaly.get():
         return None
     for own in (vars(module), vars(following)):

@@ -1,4 +1,4 @@
-"""Dropout."""
+"""Dropout, Dropout2d."""
 
 from __future__ import annotations
 
@@ -8,10 +8,23 @@ from tinygrad_mlp.nn import functional as F
 from tinygrad_mlp.nn.checks import check_number
 from tinygrad_mlp.nn.module import Module
 
-__all__ = ["Dropout"]
+__all__ = ["Dropout", "Dropout2d"]
 
 
-class Dropout(Module):
+class _Dropout(Module):
+    """Zeros with probability p in training, the input in use."""
+
+    def __init__(self, p: float = 0.5, inplace: bool = False, *, generator: Generator | None = None) -> None:
+        super().__init__()
+        self.p = check_number(type(self).__name__, "p", p, 0.0, 1.0)
+        self.generator = generator
+
+    def extra_repr(self) -> str:
+        """`p=0.5`."""
+        return f"p={self.p}"
+
+
+class Dropout(_Dropout):
     """In training, set each element to 0 with probability p and scale the others by 1/(1 - p) (Srivastava et al. 2014).
 
     In use (after `eval()`) it returns its input.
@@ -31,15 +44,25 @@ class Dropout(Module):
         p is no number in 0 to 1.
     """
 
-    def __init__(self, p: float = 0.5, inplace: bool = False, *, generator: Generator | None = None) -> None:
-        super().__init__()
-        self.p = check_number("Dropout", "p", p, 0.0, 1.0)
-        self.generator = generator
-
     def forward(self, x: Tensor) -> Tensor:
         """Of the shape of x."""
         return F.dropout(x, self.p, self.training, generator=self.generator)
 
-    def extra_repr(self) -> str:
-        """`p=0.5`."""
-        return f"p={self.p}"
+
+class Dropout2d(_Dropout):
+    """In training, set whole channels of images to 0 with probability p and scale the others (Tompson et al. 2015).
+
+    Pixels of a channel resemble their neighbours, so that dropping them one by one would take little away. (N, C, H, W)
+    or one image (C, H, W); see `Dropout`.
+
+    Raises
+    ------
+    ArgumentError
+        p is no number in 0 to 1.
+    ShapeError
+        When called: another number of dimensions.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Of the shape of x."""
+        return F.dropout2d(x, self.p, self.training, generator=self.generator)

@@ -16,7 +16,6 @@ from tinygrad_mlp.autodiff.ops.activation import (
     silu,
     softplus,
 )
-from tinygrad_mlp.autodiff.ops.arrange import pad
 from tinygrad_mlp.autodiff.ops.class_loss import cross_entropy, nll_loss
 from tinygrad_mlp.autodiff.ops.conv import conv1d, conv2d
 from tinygrad_mlp.autodiff.ops.elementary import tanh
@@ -33,8 +32,9 @@ from tinygrad_mlp.autodiff.ops.loss import (
 )
 from tinygrad_mlp.autodiff.ops.norm import batch_norm, cosine_similarity, layer_norm, normalize
 from tinygrad_mlp.autodiff.ops.order import one_hot
+from tinygrad_mlp.autodiff.ops.pad import pad
 from tinygrad_mlp.autodiff.ops.pool import adaptive_avg_pool2d, avg_pool2d, max_pool2d
-from tinygrad_mlp.autodiff.ops.random import dropout
+from tinygrad_mlp.autodiff.ops.random import dropout, dropout2d
 from tinygrad_mlp.autodiff.ops.softmax import log_softmax, softmax
 
 __all__ = [
@@ -48,6 +48,7 @@ __all__ = [
     "cosine_similarity",
     "cross_entropy",
     "dropout",
+    "dropout2d",
     "elu",
     "embedding",
     "gelu",

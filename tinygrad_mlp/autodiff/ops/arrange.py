@@ -1,11 +1,11 @@
 """Put tensors together, take them apart, move elements about.
 
-cat, stack, split, chunk, unbind; flip, roll, tril, triu, diag, meshgrid, pad.
+cat, stack, split, chunk, unbind; flip, roll, tril, triu, diag, meshgrid.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -14,7 +14,6 @@ from tinygrad_mlp.autodiff.methods import Dim
 from tinygrad_mlp.autodiff.op import needs_grad, numpy_names, op
 from tinygrad_mlp.autodiff.ops.checks import check_choice, check_tensor
 from tinygrad_mlp.autodiff.ops.dims import one_dim, several_dims
-from tinygrad_mlp.autodiff.ops.gather import index_select
 from tinygrad_mlp.autodiff.ops.index import index_at, scatter_at, slice_view
 from tinygrad_mlp.autodiff.ops.shape import expand, reshape, sizes, to, unsqueeze
 from tinygrad_mlp.autodiff.ops.unary import array_of
@@ -31,7 +30,6 @@ __all__ = [
     "diag",
     "flip",
     "meshgrid",
-    "pad",
     "roll",
     "split",
     "stack",
@@ -272,95 +270,6 @@ def meshgrid(*tensors: Tensor | Sequence[Tensor], indexing: str = "ij") -> tuple
         along = [-1 if place == axis else 1 for place in order]
         grids.append(expand(reshape(vector, along), size))
     return tuple(grids)
-
-
-Widths = tuple[tuple[int, int], ...]
-
-
-@op
-def pad_constant(x: Tensor, widths: Widths, value: float) -> tuple[Array, Backward]:
-    """Before and after each dimension so many entries more, of one value; fewer for negative widths."""
-
-    def backward(grad: Tensor, out: Tensor) -> Tensor:
-        return pad_constant(grad, tuple([(-before, -after) for before, after in widths]), 0.0)
-
-    shape = tuple([size + before + after for size, (before, after) in zip(x.shape, widths, strict=True)])
-    array = np.empty_like(x.array, shape=shape)
-    launch(copy, np.asarray(value, x.dtype), array)
-    kept = [
-        (max(-before, 0), size - max(-after, 0), max(before, 0))
-        for size, (before, after) in zip(x.shape, widths, strict=True)
-    ]
-    source = tuple([slice(start, stop) for start, stop, _ in kept])
-    target = tuple([slice(place, place + stop - start) for start, stop, place in kept])
-    launch(copy, x.array[(*source, Ellipsis)], array[(*target, Ellipsis)])
-    return array, backward
-
-
-def _reflected(positions: Array, size: int) -> Array:
-    return size - 1 - np.abs(size - 1 - np.abs(positions))
-
-
-def _nearest(positions: Array, size: int) -> Array:
-    return np.clip(positions, 0, size - 1)
-
-
-# Where an entry at a position outside 0 to size - 1 is taken from, and how far outside that works.
-_BORDERS: dict[str, tuple[Callable[[Array, int], Array], Callable[[int], float]]] = {
-    "reflect": (_reflected, lambda size: size - 1),
-    "replicate": (_nearest, lambda size: float("inf") if size else 0),
-    "circular": (np.mod, lambda size: size),
-}
-
-
-def pad(x: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
-    """More entries at the borders, as `torch.nn.functional.pad`.
-
-    Parameters
-    ----------
-    x:
-        Any shape.
-    pad:
-        (before, after) of the last dimension, then of the one before it, and so on: (left, right, top, bottom) for
-        images. Negative numbers cut off.
-    mode:
-        "constant" fills with `value`; "reflect" mirrors at the border entry, "replicate" repeats it, "circular"
-        goes on at the other side.
-    value:
-        0 if None; for mode "constant" only.
-
-    Raises
-    ------
-    ArgumentError
-        An odd number of widths, an unknown mode, or a value given to a mode that has none.
-    ShapeError
-        More widths than dimensions, or wider than the mode or the tensor's size allows.
-    """
-    check_choice("pad", "mode", mode, ("constant", *_BORDERS))
-    flat = sizes("pad", [pad])
-    if len(flat) % 2:
-        raise ArgumentError(f"pad: expected pairs (before, after), got {len(flat)} numbers: {flat}")
-    pairs = list(zip(flat[::2], flat[1::2], strict=True))[::-1]
-    if len(pairs) > x.ndim:
-        raise ShapeError(f"pad: {len(pairs)} pairs of widths for a tensor of shape {x.shape}")
-    widths: Widths = ((0, 0),) * (x.ndim - len(pairs)) + tuple(pairs)
-    if any(
-        size + before + after < 0 or size + min(before, 0) + min(after, 0) < 0
-        for size, (before, after) in zip(x.shape, widths, strict=True)
-    ):
-        raise ShapeError(f"pad: widths {flat} cut more off than shape {x.shape} has")
-    if mode == "constant":
-        return pad_constant(x, widths, 0.0 if value is None else value)
-    if value is not None:
-        raise ArgumentError(f"pad: value belongs to mode 'constant', not to {mode!r}")
-    source, widest = _BORDERS[mode]
-    for dim, (before, after) in enumerate(widths):
-        if before or after:
-            size = x.shape[dim]
-            if max(before, after) > widest(size):
-                raise ShapeError(f"pad: mode {mode!r} cannot pad dim {dim} of shape {x.shape} by {(before, after)}")
-            x = index_select(x, dim, wrap(source(np.arange(-before, size + after), size)))
-    return x
 
 
 METHODS: dict[str, Any] = {

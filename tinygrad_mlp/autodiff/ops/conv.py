@@ -152,7 +152,7 @@ def _expected(dims: int) -> str:
 
 def sizes(name: str, argument: str, value: Sizes, dims: int, least: int) -> tuple[int, ...]:
     """One number for all dimensions, or one for each, as a tuple. Raises `ArgumentError` below `least`."""
-    given = (value,) * dims if isinstance(value, SupportsIndex) else tuple(value)
+    given = tuple(value) if isinstance(value, Sequence) else (value,) * dims
     if len(given) == 1:
         given *= dims
     if any(isinstance(number, bool) or not isinstance(number, SupportsIndex) for number in given):  # pyright: ignore[reportUnnecessaryIsInstance]

@@ -13,12 +13,12 @@ from tinygrad_mlp.autodiff.op import op
 from tinygrad_mlp.autodiff.ops.checks import check_floats
 from tinygrad_mlp.autodiff.ops.inplace import check_writable, copy_
 from tinygrad_mlp.autodiff.random_state import default_generator
-from tinygrad_mlp.autodiff.tensor import Backward, Tensor
-from tinygrad_mlp.errors import ArgumentError
+from tinygrad_mlp.autodiff.tensor import Backward, Tensor, wrap
+from tinygrad_mlp.errors import ArgumentError, ShapeError
 from tinygrad_mlp.kernels.launch import Array
 from tinygrad_mlp.kernels.random import DropoutMask, Generator, apply_dropout, draw_dropout
 
-__all__ = ["METHODS", "dropout", "normal_", "random_dropout", "same_dropout", "uniform_"]
+__all__ = ["METHODS", "dropout", "dropout2d", "normal_", "random_dropout", "same_dropout", "uniform_"]
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, generator: Generator | None = None) -> Tensor:
@@ -42,12 +42,30 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, generator: Gen
     DtypeError
         Integers.
     """
-    if not 0.0 <= p <= 1.0:
-        raise ArgumentError(f"dropout: p must lie in 0 to 1, got {p}")
-    check_floats("dropout", input=input)
+    _check_dropout("dropout", input, p)
     if not training or p == 0:
         return input
     return random_dropout(input, float(p), default_generator if generator is None else generator)
+
+
+def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, generator: Generator | None = None) -> Tensor:
+    """`dropout` of whole channels (Tompson et al. 2015): (N, C, H, W), or one image (C, H, W).
+
+    Raises as `dropout` does, and `ShapeError` for other shapes.
+    """
+    _check_dropout("dropout2d", input, p)
+    if input.ndim not in (3, 4):
+        raise ShapeError(f"dropout2d: input has shape {input.shape}, expected (N, C, H, W) or (C, H, W)")
+    if not training or p == 0:
+        return input
+    factors = dropout(wrap(np.ones((*input.shape[:-2], 1, 1), input.dtype)), p, generator=generator)
+    return input * factors
+
+
+def _check_dropout(name: str, input: Tensor, p: float) -> None:
+    if not 0.0 <= p <= 1.0:
+        raise ArgumentError(f"{name}: p must lie in 0 to 1, got {p}")
+    check_floats(name, input=input)
 
 
 @op
