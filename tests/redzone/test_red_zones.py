@@ -18,12 +18,22 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PARTS = ("large", "float32", "float64", "cases", "hostile", "planted")
+# Channels, of which there are 16 or more.
+WINOGRAD_CHANNELS = {
+    "winograd_kernel": ("x, dimension 3", "bias, dimension 0", "out, dimension 3"),
+    "winograd_backward_kernel": (
+        *[f"{name}, dimension 3" for name in ("grad", "out", "x", "grad_x")],
+        "grad_bias, dimension 0",
+    ),
+}
 # Sizes that never come to a kernel, or as an argument: one row has no variance, a batch of nothing is refused, an empty
 # product and the sum of one are done without it, and an optimizer has parameters.
 NEVER = {
     "augment_standardize": {0},
     "batch_norm_statistics": {0, 1},
     "batch_norm_backward": {0, 1},
+    "convolve": {0},
+    "convolve_backward": {0},
     "copy_rows": {0},
     "copy_rows, x, dimension 1": set(range(71)),  # it copies long rows alone: of 256 to 326 bytes
     "copy_rows, out, dimension 1": set(range(71)),
@@ -33,11 +43,18 @@ NEVER = {
     "matmul_tiles": {0},
     "share_of_mean": {0},  # the mean of nothing raises
     "sum_reduce": {1},
+    "winograd_kernel": {0},
+    "winograd_backward_kernel": {0},
+    **{f"winograd_kernel, {place}": set(range(16)) for place in WINOGRAD_CHANNELS["winograd_kernel"]},
+    **{f"winograd_backward_kernel, {place}": set(range(16)) for place in WINOGRAD_CHANNELS["winograd_backward_kernel"]},
+    "winograd_kernel, weight, dimension 2": set(range(71)),  # 256 and more
+    **{f"winograd_backward_kernel, {name}, dimension 2": set(range(71)) for name in ("weight", "grad_weight")},
     "transpose_matrices": {0},
     **{f"transpose_matrices, {array}, dimension {axis}": set(range(16)) for array in ("x", "out") for axis in (1, 2)},
     "steps, dimension 0": {0},
 }
 ALWAYS_DOUBLE = {"draw_augmentation"}  # it has float64 arrays for images of either dtype
+ALWAYS_SINGLE = {"winograd_kernel", "winograd_backward_kernel"}
 
 # Images hold a pixel, and of windows of 2 a row and a column of their own; so do the results, of sliding windows.
 NEVER |= {
@@ -92,6 +109,8 @@ def test_every_kernel_was_run_with_every_size(results: dict[str, Future[dict[str
     for dtype in ("float32", "float64"):
         found = results[dtype].result()
         for name in found["kernels"]:
+            if name in ALWAYS_SINGLE and dtype == "float64":
+                continue
             own = "float64" if name in ALWAYS_DOUBLE else dtype
             places = found["seen"].get(f"{name}, {own}") or found["seen"].get(f"{name}, any dtype")
             assert places, f"{name} was not run in {dtype}: let tests/redzone/drivers.py call what launches it"
