@@ -12,6 +12,7 @@ import tinygrad_mlp as tg
 from tests.train import small
 from tests.train.conftest import garments
 from tinygrad_mlp import plot, train
+from tinygrad_mlp.errors import ArgumentError
 
 
 def manifest_of(run: Path) -> Any:
@@ -107,3 +108,20 @@ def test_a_run_killed_while_it_wrote_its_results_writes_them_on_resume(run: Path
     small.plain(out=run, resume=True).fit(*small.parts())
     assert (run / "model.safetensors").read_bytes() == model
     assert manifest_of(run)["settings"]["epochs"] == 3
+
+
+def test_the_table_of_the_best_epoch():
+    trainer = small.plain()
+    with pytest.raises(ArgumentError, match="best_epoch_table: there is no best epoch yet"):
+        train.best_epoch_table(trainer)
+    trainer.fit(*small.parts())
+    report = trainer.test(small.locked_part())
+    table = train.best_epoch_table(trainer, report)
+    best = trainer.history.best
+    assert table.title == f"clouds, best epoch {best['epoch']} of {trainer.epochs}"
+    columns = [list(column.cells) for column in table.columns]
+    assert columns[0] == ["training, while it learned", "validation", "test"]
+    assert columns[1] == ["70", "30", "70"]
+    assert columns[2] == [f"{loss:.4f}" for loss in (best["train_loss"], best["val_loss"], report.loss)]
+    assert columns[3][2] == f"{100 * report.accuracy:.2f} %"
+    assert len(train.best_epoch_table(trainer).rows) == 2

@@ -15,6 +15,7 @@ from tinygrad_mlp.train.metrics import (
     precision_recall_f1,
     top_k_accuracy,
 )
+from tinygrad_mlp.train.results import best_epoch_table
 from tinygrad_mlp.train.run_folder import RunFolder, latest_run, unused_folder
 from tinygrad_mlp.train.trainer import Trainer
 
@@ -30,6 +31,7 @@ __all__ = [
     "RunFolder",
     "Trainer",
     "accuracy",
+    "best_epoch_table",
     "confusion_matrix",
     "cross_validate",
     "evaluate",

@@ -10,16 +10,48 @@ from tinygrad_mlp import plot
 from tinygrad_mlp.autodiff.mode import no_grad
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.data.image import ImageDataset
-from tinygrad_mlp.train.evaluation import evaluate, outputs
+from tinygrad_mlp.errors import ArgumentError
+from tinygrad_mlp.train.evaluation import LossReport, evaluate, outputs
 from tinygrad_mlp.train.manifest import describe_machine
 from tinygrad_mlp.train.metrics import ClassificationReport
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from tinygrad_mlp.data.dataset import Dataset
     from tinygrad_mlp.train.run_folder import RunFolder
     from tinygrad_mlp.train.trainer import Trainer
 
-__all__ = ["write_results"]
+__all__ = ["best_epoch_table", "write_results"]
+
+
+def best_epoch_table(trainer: Trainer, test: ClassificationReport | LossReport | None = None) -> Table:
+    """A rich table of a finished run: samples, loss and accuracy of its best epoch, and of the test where one is given.
+
+    Raises `ArgumentError` before the end of an epoch with validation.
+
+    >>> Console().print(train.best_epoch_table(trainer, trainer.test(test)))
+    """
+    from rich.table import Table
+
+    best = trainer.history.best
+    if best is None or trainer.val is None:
+        raise ArgumentError("best_epoch_table: there is no best epoch yet; call fit(train, val) first")
+    name: str = trainer.settings["train"]["name"]
+    table = Table(title=f"{name}, best epoch {best['epoch']} of {trainer.epochs}")
+    table.add_column("")
+    for heading in ("samples", "loss", "accuracy"):
+        table.add_column(heading, justify="right")
+    rows = [
+        ("training, while it learned", len(trainer.loader.dataset), best["train_loss"], best["train_accuracy"]),
+        ("validation", len(trainer.val), best["val_loss"], best["val_accuracy"]),
+    ]
+    if test is not None:
+        rows.append(("test", test.n, test.loss, getattr(test, "accuracy", None)))
+    for part, samples, loss, accuracy in rows:
+        share = "" if accuracy is None else f"{100 * accuracy:.2f} %"
+        table.add_row(part, f"{samples:,}", f"{loss:.4f}", share)
+    return table
 
 
 def write_results(folder: RunFolder, trainer: Trainer) -> None:
