@@ -1,6 +1,7 @@
 r"""Train a multi-layer perceptron on Fashion-MNIST, choose its best epoch on validation data, test it once.
 
     python examples/fashion_mlp.py                                    # a good recipe: 512-256 ReLU, dropout, AdamW
+    python examples/fashion_mlp.py --recipe best                      # wider, with augmentation, trained longer
     python examples/fashion_mlp.py --hidden 50 50 --activation sigmoid --optimizer sgd --lr 0.5 --momentum 0.9 \
         --averaged --l2 1e-4 --batch-size 64 --epochs 110 --schedule constant --dropout 0
 
@@ -16,11 +17,27 @@ from functools import partial
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 import tinygrad_mlp as tg
 from tinygrad_mlp import data, nn, optim, train
 
+# What a recipe sets instead of the defaults; flags that are given win.
+RECIPES = {
+    "default": {},
+    "best": {
+        "hidden": [1536, 512],
+        "batch_norm": True,
+        "dropout": 0.25,
+        "label_smoothing": 0.1,
+        "ema": 0.999,
+        "epochs": 80,
+        "flip": 0.5,
+        "shift": 1,
+        "rotation": 3.0,
+        "scale": 0.04,
+        "validation": 0.05,
+    },
+}
 DATA = {
     "fashion-mnist": partial(data.fashion_mnist, synthetic="never"),
     "mnist": data.mnist,
@@ -37,6 +54,7 @@ def count(text: str) -> int:
 def parse(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.error = lambda message: parser.exit(2, f"error: {message}\n")  # one line, without the usage
+    parser.add_argument("--recipe", choices=list(RECIPES), default="default", help="other defaults for what follows")
     net = parser.add_argument_group("net").add_argument
     net("--hidden", type=count, nargs="*", default=[512, 256], help="units of each hidden layer (default: 512 256)")
     net("--activation", default="relu", help=", ".join(nn.ACTIVATIONS))
@@ -60,12 +78,19 @@ def parse(argv: list[str]) -> argparse.Namespace:
     step("--folds", type=count, help="cross-validate with so many folds; the test data are not used")
     step("--seed", type=int, default=0, help="of weights, dropout and the order of images")
     step("--threads", type=count, help="default: all; results have the same bits for any number")
+    images = parser.add_argument_group("augmentation of training images").add_argument
+    images("--flip", type=float, default=0.0, help="probability of the mirror image; scores are then of both together")
+    images("--shift", type=int, default=0, help="up to so many pixels")
+    images("--rotation", type=float, default=0.0, help="up to so many degrees")
+    images("--scale", type=float, default=0.0, help="by 1 minus to 1 plus this")
     files = parser.add_argument_group("data and files").add_argument
     files("--data", choices=list(DATA), help="default: fashion-mnist; synthetic-fashion where that cannot be had")
     files("--standardize", choices=["global", "feature", "image", "none"], default="global", help="pixels to inputs")
+    files("--validation", type=float, default=0.2, help="part of the training images that chooses the epoch")
     files("--limit", type=count, help="train on so many images only")
     files("--out", type=Path, help="folder of the run (default: runs/<data>-<hidden>-seed<seed>)")
     files("--resume", action="store_true", help="go on with the run in that folder")
+    parser.set_defaults(**RECIPES[parser.parse_args(argv).recipe])
     return parser.parse_args(argv)
 
 
@@ -118,6 +143,11 @@ def make_schedule(args: argparse.Namespace, optimizer: optim.Optimizer, steps: i
     return optim.make_schedule(args.schedule, optimizer, **options[args.schedule])
 
 
+def make_augmentation(args: argparse.Namespace) -> data.Augmentation | None:
+    augmentation = data.Augmentation(args.flip, args.shift, args.rotation, args.scale)
+    return None if augmentation == data.Augmentation() else augmentation
+
+
 def make_trainer(args: argparse.Namespace, dataset: data.ImageDataset, out: Path, seed: int) -> tg.Trainer:
     tg.manual_seed(seed)
     net = make_net(args, dataset.images[0].size, len(dataset.classes))
@@ -127,6 +157,8 @@ def make_trainer(args: argparse.Namespace, dataset: data.ImageDataset, out: Path
         optimizer,
         nn.CrossEntropyLoss(label_smoothing=args.label_smoothing),
         schedule=make_schedule(args, optimizer, steps=-(-len(dataset) // args.batch_size)),
+        augmentation=make_augmentation(args),
+        flip_to_predict=args.flip > 0,
         average=optim.ExponentialMovingAverage(net, args.ema) if args.ema else None,
         epochs=args.epochs,
         batch_size=args.batch_size,
@@ -153,7 +185,7 @@ def run(args: argparse.Namespace) -> None:
     if args.threads:
         tg.set_num_threads(args.threads)
     load = DATA[args.data] if args.data else data.fashion_mnist
-    training, val, test = load(standardize=args.standardize)
+    training, val, test = load(standardize=args.standardize, validation=args.validation)
     if args.limit:
         training = training.subset(args.limit)
     if args.out is None:  # by default no run is overwritten
@@ -166,21 +198,10 @@ def run(args: argparse.Namespace) -> None:
     trainer = make_trainer(args, training, args.out, args.seed)
     print(f"{training.name}: {len(training):,} images to train on, {len(val):,} to validate, {len(test):,} to test")
     print(f"{trainer.net}\nfiles: {args.out}")
-    history = trainer.fit(training, val)
+    trainer.fit(training, val)
     report = trainer.test(test)
-
-    table = Table(title=f"{training.name}, best epoch {history.best['epoch']} of {args.epochs}")
-    table.add_column("")
-    for heading in ("images", "loss", "accuracy"):
-        table.add_column(heading, justify="right")
-    rows = (
-        ("training, while it learned", len(training), history.best["train_loss"], history.best["train_accuracy"]),
-        ("validation", len(val), history.best["val_loss"], history.best["val_accuracy"]),
-        ("test", len(test), report.loss, report.accuracy),
-    )
-    for name, images, loss, accuracy in rows:
-        table.add_row(name, f"{images:,}", f"{loss:.4f}", f"{100 * accuracy:.2f} %")
-    console.print(report.table(test.classes, f"{test.name}, each class of the test data"), table)
+    console.print(report.table(test.classes, f"{test.name}, each class of the test data"))
+    console.print(train.best_epoch_table(trainer, report))
     print(f"{time.perf_counter() - start:.1f} s; curves.png, confusion.png, mistakes.png and the net are in {args.out}")
 
 

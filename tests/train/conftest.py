@@ -1,13 +1,18 @@
 """Small data and nets that train in milliseconds."""
 
+import importlib.util
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import tinygrad_mlp as tg
 from tinygrad_mlp import data, nn, optim
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def blobs(count: int, split: str | None, seed: int = 0) -> data.TensorDataset:
@@ -84,3 +89,19 @@ def run(tmp_path: Path) -> Path:
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the figures, which take far longer than the training of these tests."""
     monkeypatch.setattr(tg.train.RunFolder, "draw", lambda *arguments: None)
+
+
+@pytest.fixture
+def load_example(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], Any]:
+    """Of a script of examples/ by its name: it as a module, on a few hundred drawn images, in an empty folder."""
+
+    def load(name: str) -> Any:
+        spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+        assert spec is not None and spec.loader is not None
+        module: Any = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        module.DATA["synthetic-fashion"] = partial(data.synthetic_fashion, 500, 100)
+        monkeypatch.chdir(tmp_path)
+        return module
+
+    return load

@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import pytest
-
-from tinygrad_mlp import data
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["--data", "synthetic-fashion", "--hidden", "8", "--epochs", "2", "--batch-size", "64"]
 
 
 @pytest.fixture
-def example(monkeypatch, tmp_path):
-    """The script as a module, on a few hundred drawn images, in an empty folder."""
-    spec = importlib.util.spec_from_file_location("fashion_mlp", ROOT / "examples" / "fashion_mlp.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    module.DATA["synthetic-fashion"] = partial(data.synthetic_fashion, 500, 100)
-    monkeypatch.chdir(tmp_path)
-    return module
+def example(load_example):
+    return load_example("fashion_mlp")
 
 
 def test_it_ends_with_tables_figures_and_the_folder(example, capsys):
@@ -76,10 +66,20 @@ def test_resume_takes_the_latest_run_and_may_have_more_epochs(example, no_figure
         "--optimizer adagrad --schedule plateau --patience 1 --standardize feature",
         "--optimizer adam --schedule linear --seed 7 --hidden",
         "--schedule exponential --hidden 6 5 --standardize none",
+        "--flip 0.5 --shift 2 --rotation 10 --scale 0.1 --validation 0.1",
+        "--recipe best --epochs 1 --hidden 8",
     ],
 )
 def test_flags(example, no_figures, flags):
     assert example.main([*SMALL, *flags.split()]) == 0
+
+
+def test_flags_win_over_the_recipe(example):
+    best = example.parse(["--recipe", "best", "--epochs", "2"])
+    assert best.epochs == 2
+    for name, value in example.RECIPES["best"].items():
+        assert hasattr(example.parse([]), name)
+        assert name == "epochs" or getattr(best, name) == value
 
 
 def test_folds(example, no_figures, capsys):
@@ -102,6 +102,7 @@ def test_folds(example, no_figures, capsys):
         ("--momentum 0.9", "it takes lr, betas, eps, weight_decay, l1, l2"),
         ("--limit 100000", "a subset of 100000 samples, expected 1 to 400"),
         ("--threads 4096", "set_num_threads: got 4096"),
+        ("--rotation 400", "Augmentation: rotation is 400.0"),
         ("--folds 1", "folds is 1, expected 2 to"),
         ("--label-smoothing 2", "label_smoothing"),
         ("--lr 1e30 --schedule constant", "training stopped in epoch 1, step 2"),
@@ -122,6 +123,7 @@ def test_what_cannot_be_done_is_said_without_a_traceback(example, no_figures, ca
         ("--batch-size -3", "argument --batch-size: expected"),
         ("--lr fast", "argument --lr: invalid float value: 'fast'"),
         ("--schedule sometimes", "'onecycle'"),
+        ("--recipe worst", "'best'"),
         ("--data letters", "'fashion-mnist'"),
         ("--nonsense", "unrecognized arguments: --nonsense"),
     ],

@@ -12,6 +12,7 @@ from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.data.image import ImageDataset
 from tinygrad_mlp.errors import ArgumentError
 from tinygrad_mlp.train.evaluation import LossReport, evaluate, outputs
+from tinygrad_mlp.train.first_layer import draw_first_convolution
 from tinygrad_mlp.train.manifest import describe_machine
 from tinygrad_mlp.train.metrics import ClassificationReport
 
@@ -91,6 +92,7 @@ def _on_validation_data(folder: RunFolder, trainer: Trainer, val: Dataset, words
     folder.draw("confusion", plot.confusion(report.confusion, val.classes, data=words))
     predicted = np.argmax(logits, 1)
     folder.draw("mistakes", plot.mistakes(val.images, val.labels, predicted, probabilities, val.classes, data=words))
+    draw_first_convolution(folder, trainer.net, val, words)
     return report.as_dict()
 
 

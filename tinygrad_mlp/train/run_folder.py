@@ -7,6 +7,8 @@ model.safetensors      the best weights, once the run is finished; so are the fo
 curves.png             loss, accuracy and learning rate against the epoch
 confusion.png          which class was taken for which, on the validation data
 mistakes.png           the validation images that the net was surest of and got wrong
+filters.png            of a net with convolutions: the filters of the first one
+features.png           and what it makes of a validation image of each class
 manifest.json          hashes of the data, versions, CPU, threads, results
 """
 
