@@ -169,7 +169,7 @@ def run(args: argparse.Namespace) -> None:
 
     trainer = make_trainer(args, training)
     print(f"{training.name}: {len(training):,} images to train on, {len(val):,} to validate, {len(test):,} to test")
-    print(f"{nn.summary(trainer.net, training[:1][0].shape)}\nfiles: {args.out}")
+    print(f"{nn.summary(trainer.net, training.image_shape)}\nfiles: {args.out}")
     trainer.fit(training, val)
     report = trainer.test(test)
     console.print(report.table(test.classes, f"{test.name}, each class of the test data"))

@@ -55,11 +55,12 @@ def test_flags_win_over_the_recipe(example):
 
 
 def test_resume_goes_on(example, no_figures, capsys):
-    example.main(SMALL)
-    assert example.main([*SMALL, "--epochs", "2", "--resume"]) == 0
+    smaller = [*SMALL, "--batch-size", "16"]
+    example.main([*smaller, "--epochs", "2"])
+    assert example.main([*smaller, "--epochs", "3", "--resume"]) == 0
     output, errors = capsys.readouterr()
-    assert "going on in epoch 2" in output
-    assert "begun with 1 epochs and goes on to 2" in errors
+    assert "going on in epoch 3" in output
+    assert "begun with 2 epochs and goes on to 3" in errors
 
 
 @pytest.mark.parametrize(
