@@ -27,13 +27,13 @@ _KEEP_MAPS = (BatchNorm2d, *ACTIVATIONS.values())
 
 def draw_first_convolution(folder: RunFolder, net: Module, val: ImageDataset, words: str) -> None:
     """Draw filters.png and features.png, the second of the first validation image of each class; nothing for an MLP."""
-    chosen = np.array([np.flatnonzero(val.labels == label)[0] for label in np.unique(val.labels)])
+    labels, chosen = np.unique(val.labels, return_index=True)
     found = first_feature_maps(net, val.part(chosen))
     if found is None:
         return
     convolution, maps = found
     weight = convolution.weight.array
-    names = [val.classes[label] for label in val.labels[chosen]]
+    names = [val.classes[int(label)] for label in labels]
     folder.draw("filters", plot.filters(weight, data=val.name))
     folder.draw("features", plot.feature_maps(val.images[chosen], maps, weight, names, data=words))
 
@@ -51,7 +51,7 @@ def first_feature_maps(net: Module, dataset: ImageDataset) -> tuple[Conv2d, Arra
 
     with ExitStack() as stack:
         for module in net.modules():
-            if not any(True for _ in module.children()):
+            if not list(module.children()):
                 stack.callback(module.register_forward_hook(note).remove)
         outputs(net, dataset, batch_size=len(dataset))
     kinds = [module for module, _ in calls]
