@@ -18,11 +18,16 @@ class Entry(NamedTuple):
     title: str
     module: str
     ours: bool = False
+    convolutions: bool = True
+
+    def does(self, workload: Workload) -> bool:
+        """Whether it has the layers."""
+        return self.convolutions or not workload.is_convolutional
 
 
 CONTENDERS: dict[str, Entry] = {
     "ours": Entry("tinygrad_mlp", "benchmarks.contenders.ours_eager", ours=True),
-    "numpy": Entry("NumPy by hand", "benchmarks.contenders.numpy_by_hand"),
+    "numpy": Entry("NumPy by hand", "benchmarks.contenders.numpy_by_hand", convolutions=False),
     "torch": Entry("PyTorch default", "benchmarks.contenders.pytorch_default"),
     "torch-best": Entry("PyTorch best", "benchmarks.contenders.pytorch_best"),
     "torch-compile": Entry("torch.compile", "benchmarks.contenders.pytorch_compile"),

@@ -11,7 +11,7 @@ from rich.table import Table
 from benchmarks.settings import Settings
 from benchmarks.statistics import Interval, geometric_mean_of_medians
 from benchmarks.step_results import CONTENDERS, Row, Run
-from benchmarks.workloads import CHECK_STEPS, LOSS_TOLERANCE
+from benchmarks.workloads import LOSS_TOLERANCE
 
 __all__ = ["TrainingSteps"]
 
@@ -72,6 +72,8 @@ class TrainingSteps:
         return table
 
     def _cell(self, row: Row, name: str) -> str:
+        if not CONTENDERS[name].does(row.workload):
+            return "–"
         if name in row.missing:
             return "missing"
         cells: list[str] = []
@@ -112,8 +114,12 @@ class TrainingSteps:
                 f"A figure is the median of {self.settings.rounds} blocks of {self.settings.block_seconds:g} s, each "
                 f"the median of slices of {self.settings.slice_seconds:g} s; means are in the JSON file."
             )
+        for name in self.contenders:
+            if lacking := [row.workload.name for row in self.rows if not CONTENDERS[name].does(row.workload)]:
+                lines.append(f"{CONTENDERS[name].title} has no convolutions: {', '.join(lacking)}.")
+        steps = sorted({row.workload.check_steps for row in self.rows}, reverse=True)
         lines.append(
-            f"Before, all trained {CHECK_STEPS} steps from the same weights on the same batches; losses agreed with "
+            f"Before, all trained {' or '.join(map(str, steps))} steps from the same weights on the same batches; losses agreed with "
             f"float64 within {max((row.largest_error() for row in self.rows), default=0):.0e} ({LOSS_TOLERANCE:.0e} "
             "is allowed)."
         )

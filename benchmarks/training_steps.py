@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 
 from benchmarks.calm import Calm
 from benchmarks.contenders.common import Handout, write_handout
-from benchmarks.contenders.numpy_by_hand import NumpyStep
+from benchmarks.reference import Reference
 from benchmarks.rounds import MissingError, Timer, Worker, WorkerError, Workers, steps_per_block, timed
 from benchmarks.rounds import measure as measure_rounds
 from benchmarks.settings import Settings
 from benchmarks.step_results import CONTENDERS, Row, Run
 from benchmarks.step_tables import TrainingSteps
-from benchmarks.workloads import CHECK_STEPS, IMAGES, LOSS_TOLERANCE, WORKLOADS, Workload
+from benchmarks.workloads import IMAGES, LOSS_TOLERANCE, WORKLOADS, Workload
 from tinygrad_mlp import data
 
 __all__ = ["Images", "loss_error", "measure"]
@@ -52,12 +52,10 @@ class Images:
     def handout(self, workload: Workload, seed: int) -> Handout:
         """Images, and weights and batches that depend on the workload and the seed."""
         numbers = np.random.default_rng(seed)
-        weights: list[NDArray[np.float32]] = []
-        for inputs, outputs in workload.linear_shapes:  # uniform in +-1/sqrt(in), as PyTorch begins
-            weights += [
-                (numbers.uniform(-1, 1, shape) / np.sqrt(inputs)).astype(np.float32)
-                for shape in ((outputs, inputs), (outputs,))
-            ]
+        weights = [
+            (spec.center + spec.bound * numbers.uniform(-1, 1, spec.shape)).astype(np.float32)
+            for spec in workload.parameters
+        ]
         standardization = self.train.standardization
         assert standardization.mean is not None and standardization.std is not None
         return Handout(
@@ -66,7 +64,7 @@ class Images:
             standardization.mean.item() * 255,
             standardization.std.item() * 255,
             weights,
-            numbers.integers(0, len(self.train), (CHECK_STEPS, workload.batch)),
+            numbers.integers(0, len(self.train), (workload.check_steps, workload.batch)),
         )
 
 
@@ -92,7 +90,7 @@ def measure(settings: Settings, say: Say = lambda text: None) -> TrainingSteps:
 
 def _reference(workload: Workload, handout: Handout) -> list[float]:
     """The losses of the check, computed in float64."""
-    reference = NumpyStep(workload.for_check(), handout, 1, np.float64)
+    reference = Reference(workload.for_check(), handout)
     return [reference.step_on(indices) for indices in handout.batches]
 
 
@@ -100,7 +98,7 @@ def _measure_row(workload: Workload, folder: Path, reference: list[float], setti
     row = Row(workload)
     ask = {"workload": workload.name, "folder": str(folder)}
     with Workers() as workers:
-        started = {run: _start(workers, run, settings) for run in _runs(settings)}
+        started = {run: _start(workers, run, settings) for run in _runs(workload, settings)}
         say(f"{workload.name}: {len(started)} contenders start, and show their losses")
         checked = _check(row, started, reference, ask)
         timers: dict[str, Timer] = {}
@@ -133,8 +131,9 @@ def _sliced(worker: Worker, settings: Settings) -> tuple[int, int]:
     return of_slice, max(1, round(steps / of_slice))
 
 
-def _runs(settings: Settings) -> list[Run]:
-    return [Run(name, threads) for name in settings.contenders or CONTENDERS for threads in settings.threads]
+def _runs(workload: Workload, settings: Settings) -> list[Run]:
+    names = [name for name in settings.contenders or CONTENDERS if CONTENDERS[name].does(workload)]
+    return [Run(name, threads) for name in names for threads in settings.threads]
 
 
 def _start(workers: Workers, run: Run, settings: Settings) -> Worker:

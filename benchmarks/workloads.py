@@ -2,23 +2,69 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
-__all__ = ["CHECK_STEPS", "IMAGES", "LOSS_TOLERANCE", "WORKLOADS", "Layer", "Workload"]
+__all__ = ["IMAGES", "LOSS_TOLERANCE", "WORKLOADS", "Layer", "ParameterSpec", "Workload", "parameters_of"]
 
 IMAGES = 48_000
 """Training images held in memory, 28 x 28."""
-
-CHECK_STEPS = 20
-"""So many steps on given batches must give every contender the same losses before any is timed."""
 
 LOSS_TOLERANCE = 1e-4
 """How far a float32 loss may be from the one computed in float64, as a part of it."""
 
 Layer: TypeAlias = "tuple[str | int, ...]"
-"""Its kind and sizes: ("linear", 784, 50) or ("tanh",). A contender that does not know a kind says so."""
+"""Its kind and sizes: ("linear", 784, 50) or ("tanh",). The kinds of nets for images, and what PyTorch calls them:
+
+- ("conv", in, out, kernel): `Conv2d` with padding kernel // 2, and a bias.
+- ("batch_norm", channels), ("max_pool", size), ("flatten",): `BatchNorm2d`, `MaxPool2d`, `Flatten`.
+- ("residual", in, out, stride): relu(norm(conv(relu(norm(conv(x))))) + shortcut(x)), where convolutions are 3 × 3, pad
+  by 1 and have no bias, and the first has the stride; the shortcut is x itself, or where sizes change a convolution
+  1 × 1 of this stride and a norm (He et al. 2016, fig. 2 and shortcuts of kind B).
+- ("average_pool",): the mean over all pixels, (N, C, H, W) -> (N, C).
+"""
+
+
+class ParameterSpec(NamedTuple):
+    """A parameter as PyTorch shapes it; it begins uniform in `center` ± `bound`."""
+
+    shape: tuple[int, ...]
+    center: float = 0.0
+    bound: float = 0.0
+
+
+def _weight_and_bias(*shape: int) -> list[ParameterSpec]:
+    bound = 1 / math.sqrt(math.prod(shape[1:]))  # of the number of inputs, as PyTorch begins
+    return [ParameterSpec(shape, bound=bound), ParameterSpec(shape[:1], bound=bound)]
+
+
+def parameters_of(layer: Layer) -> list[ParameterSpec]:
+    """In the order of PyTorch's `parameters()`."""
+    kind, *rest = layer
+    sizes = [int(size) for size in rest]
+    if kind == "linear":
+        return _weight_and_bias(sizes[1], sizes[0])
+    if kind == "conv":
+        inputs, outputs, kernel = sizes
+        return _weight_and_bias(outputs, inputs, kernel, kernel)
+    if kind == "batch_norm":
+        return [ParameterSpec((sizes[0],), center=1.0), ParameterSpec((sizes[0],))]
+    if kind == "residual":
+        inputs, outputs, stride = sizes
+        convolutions = [(inputs, 3), (outputs, 3)]
+        if inputs != outputs or stride != 1:
+            convolutions.append((inputs, 1))  # the shortcut
+        return [
+            spec
+            for channels, kernel in convolutions
+            for spec in (
+                _weight_and_bias(outputs, channels, kernel, kernel)[0],
+                *parameters_of(("batch_norm", outputs)),
+            )
+        ]
+    return []
 
 
 @dataclass(frozen=True)
@@ -39,9 +85,11 @@ class Workload:
     """Of Adam."""
     target: float | None = None
     """How many times as fast as its fastest peer the package wants to be."""
+    check_steps: int = 20
+    """So many steps on given batches must give every contender the same losses before any is timed."""
 
     def for_check(self) -> Workload:
-        """With a penalty so large that a contender that forgets it is noticed within `CHECK_STEPS`.
+        """With a penalty so large that a contender that forgets it is noticed within `check_steps`.
 
         And with a large epsilon: Adam's first steps are as long as the learning rate however small the gradient, so
         that whatever rounding decides, the sign of a gradient or on which side of zero a ReLU lies, grows in later
@@ -54,6 +102,16 @@ class Workload:
     def linear_shapes(self) -> list[tuple[int, int]]:
         """(in, out) of each linear layer."""
         return [(int(layer[1]), int(layer[2])) for layer in self.layers if layer[0] == "linear"]
+
+    @property
+    def parameters(self) -> list[ParameterSpec]:
+        """Of all layers, in the order of PyTorch's `parameters()`."""
+        return [spec for layer in self.layers for spec in parameters_of(layer)]
+
+    @property
+    def is_convolutional(self) -> bool:
+        """Whether it takes images (batch, 1, 28, 28), not (batch, 784)."""
+        return self.layers[0][0] == "conv"
 
 
 def _mlp(widths: tuple[int, ...], activation: str) -> tuple[Layer, ...]:
@@ -107,5 +165,52 @@ _W7 = replace(
     title="784-100-10 sigmoid, batch 64, SGD momentum 0.9, L2",
     layers=_mlp((784, 100, 10), "sigmoid"),
 )
+_W5 = Workload(
+    "W5",
+    "conv32-conv32-128-64-10 ReLU, batch 64, Adam",
+    (
+        *(("conv", 1, 32, 3), ("relu",)),
+        *(("conv", 32, 32, 3), ("relu",)),
+        ("flatten",),
+        *_mlp((28 * 28 * 32, 128, 64, 10), "relu"),
+    ),
+    batch=64,
+    optimizer="adam",
+    lr=1e-3,
+    target=1.8,
+    check_steps=5,
+)
+_W6 = Workload(
+    "W6",
+    "conv32-BN-pool-conv64-BN-pool-128-10 ReLU, batch 128, Adam",
+    (
+        *(("conv", 1, 32, 3), ("batch_norm", 32), ("relu",), ("max_pool", 2)),
+        *(("conv", 32, 64, 3), ("batch_norm", 64), ("relu",), ("max_pool", 2)),
+        ("flatten",),
+        *_mlp((7 * 7 * 64, 128, 10), "relu"),
+    ),
+    batch=128,
+    optimizer="adam",
+    lr=1e-3,
+    target=2.5,
+    check_steps=5,
+)
+_W8 = Workload(
+    "W8",
+    "conv32-BN-pool-residual32-residual64-10, batch 128, SGD momentum 0.9, L2",
+    (
+        *(("conv", 1, 32, 3), ("batch_norm", 32), ("relu",), ("max_pool", 2)),
+        ("residual", 32, 32, 1),
+        ("residual", 32, 64, 2),
+        ("average_pool",),
+        ("linear", 64, 10),
+    ),
+    batch=128,
+    optimizer="sgd",
+    lr=0.05,
+    momentum=0.9,
+    weight_decay=5e-4,
+    check_steps=5,
+)
 
-WORKLOADS: dict[str, Workload] = {workload.name: workload for workload in (_W1, _W2, _W3, _W4, _W7)}
+WORKLOADS: dict[str, Workload] = {workload.name: workload for workload in (_W1, _W2, _W3, _W4, _W7, _W5, _W6, _W8)}

@@ -33,7 +33,7 @@ class Handout:
     std: float
     """Inputs are (image - mean) / std in float32."""
     weights: list[NDArray[np.float32]]
-    """Weight (out, in) and bias (out,) of each linear layer, from the first on."""
+    """Of each layer, from the first on, as `Workload.parameters` lists them."""
     batches: NDArray[np.int64]
     """Indices for the check of losses, (steps, batch)."""
 
@@ -70,7 +70,7 @@ def _read_handout(folder: Path, name: str) -> Handout:
 
 
 class Contender(Protocol):
-    """A net, its optimizer and the data in memory, ready to train."""
+    """The data in memory, and after `build` a net and its optimizer, ready to train."""
 
     holds: ClassVar[str]
     """How it holds the images."""
@@ -78,6 +78,10 @@ class Contender(Protocol):
     """Whose versions matter."""
 
     def __init__(self, workload: Workload, handout: Handout, threads: int) -> None: ...
+
+    def build(self) -> None:
+        """Make the net, with the weights handed out, and the optimizer."""
+        ...
 
     def step_on(self, indices: NDArray[np.int64]) -> float:
         """Train one step on these images; return the loss before it."""
@@ -92,14 +96,19 @@ def commands(contender: type[Contender]) -> dict[str, Callable[..., Any]]:
     """The commands of a worker that times this contender."""
     ready: list[Contender] = []
 
+    def with_data(workload: Workload, folder: str, threads: int) -> tuple[Contender, Handout]:
+        handout = _read_handout(Path(folder), workload.name)
+        return contender(workload, handout, threads), handout
+
     def check(workload: str, folder: str, threads: int) -> list[float]:
         """The losses of steps on given batches."""
-        handout = _read_handout(Path(folder), workload)
-        trained = contender(WORKLOADS[workload].for_check(), handout, threads)
+        trained, handout = with_data(WORKLOADS[workload].for_check(), folder, threads)
+        trained.build()
         return [trained.step_on(indices) for indices in handout.batches]
 
     def prepare(workload: str, folder: str, threads: int) -> dict[str, Any]:
-        ready[:] = [contender(WORKLOADS[workload], _read_handout(Path(folder), workload), threads)]
+        ready[:] = [with_data(WORKLOADS[workload], folder, threads)[0]]
+        ready[0].build()
         return {"holds": contender.holds, "versions": versions(*contender.packages)}
 
     def run(count: int) -> None:

@@ -13,12 +13,10 @@ import optax
 from numpy.typing import NDArray
 
 from benchmarks.contenders.common import Handout, commands
+from benchmarks.contenders.jax_nets import apply, make_parameters
 from benchmarks.workloads import Workload
 
 __all__ = ["COMMANDS", "JaxStep"]
-
-_ACTIVATIONS: dict[str, Any] = {"tanh": jnp.tanh, "relu": jax.nn.relu, "sigmoid": jax.nn.sigmoid}
-
 
 def _limit_threads(threads: int) -> None:
     """XLA makes as many threads as the process may use CPUs when it starts, and has no other setting that holds."""
@@ -42,21 +40,23 @@ class JaxStep:
 
     def __init__(self, workload: Workload, handout: Handout, threads: int) -> None:
         _limit_threads(threads)
-        kinds = [layer[0] for layer in workload.layers]
-        activation = _ACTIVATIONS[str(kinds[1])]
+        self.workload, self.handout = workload, handout
+        inputs = handout.standardized()
+        self.inputs = jnp.asarray(inputs.reshape(-1, 28, 28, 1) if workload.is_convolutional else inputs)
+        self.labels = jnp.asarray(handout.labels.astype(np.int32))
+
+    def build(self) -> None:
+        """Parameters and the two steps, on given images and on random ones."""
+        workload = self.workload
         optimizer = _make_optimizer(workload)
-        self.inputs, self.labels = jnp.asarray(handout.standardized()), jnp.asarray(handout.labels.astype(np.int32))
-        weights = [jnp.asarray(weight.T) for weight in handout.weights]  # (in, out), (out,)
-        self.parameters = list(zip(weights[::2], weights[1::2], strict=True))
+        self.parameters = make_parameters(workload, self.handout)
         self.state = optimizer.init(self.parameters)
         self.key = jax.random.key(0)
-        images, batch = len(handout.images), workload.batch
+        images, batch = len(self.inputs), workload.batch
 
         def loss_of(parameters: Any, x: Any, y: Any) -> Any:
-            for weight, bias in parameters[:-1]:
-                x = activation(x @ weight + bias)
-            weight, bias = parameters[-1]
-            return optax.softmax_cross_entropy_with_integer_labels(x @ weight + bias, y).mean()
+            logits = apply(workload.layers, parameters, x)
+            return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
 
         def update(parameters: Any, state: Any, inputs: Any, labels: Any, indices: Any) -> Any:
             loss, grads = jax.value_and_grad(loss_of)(parameters, inputs[indices], labels[indices])

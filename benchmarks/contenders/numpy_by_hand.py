@@ -21,36 +21,36 @@ _BETA1, _BETA2 = 0.9, 0.999
 
 
 class NumpyStep:
-    """See `common.Contender`. With `dtype` float64 it is the reference that the losses of all are held against."""
+    """See `common.Contender`. It has no convolutions."""
 
     holds: ClassVar[str] = "float32, standardised before"
     packages: ClassVar[tuple[str, ...]] = ("numpy",)
 
-    def __init__(self, workload: Workload, handout: Handout, threads: int, dtype: type = np.float32) -> None:
-        kinds = [layer[0] for layer in workload.layers]
-        if set(kinds) - {"linear", "tanh", "relu", "sigmoid"}:
-            raise NotImplementedError(f"NumPy by hand has no layers for {workload.name}: {kinds}")
-        self.workload = workload
-        self.activation = str(kinds[1])
-        self.inputs = handout.standardized().astype(dtype, copy=False)
+    def __init__(self, workload: Workload, handout: Handout, threads: int) -> None:
+        self.workload, self.handout = workload, handout
+        self.inputs = handout.standardized()
         self.labels = handout.labels
         self.random = np.random.default_rng(0)
-        self._make_parameters(handout.weights, dtype)
-        batch = workload.batch
-        self.x = np.empty((batch, self.inputs.shape[1]), dtype)
+
+    def build(self) -> None:
+        """Parameters, and an array for everything that a step computes."""
+        self.activation = str(self.workload.layers[1][0])
+        self._make_parameters(self.handout.weights)
+        batch = self.workload.batch
+        self.x = np.empty((batch, self.inputs.shape[1]), np.float32)
         self.y = np.empty(batch, np.int64)
         self.rows = np.arange(batch)
         # Outputs of each layer, and the gradients in front of each, (batch, out).
-        self.outputs = [np.empty((batch, len(bias)), dtype) for _, bias in self.layers]
+        self.outputs = [np.empty((batch, len(bias)), np.float32) for _, bias in self.layers]
         self.deltas = [np.empty_like(output) for output in self.outputs]
-        self.slopes = [np.empty(output.shape, self._slope_dtype(dtype)) for output in self.outputs[:-1]]
-        self.column = np.empty((batch, 1), dtype)
-        self.ones = np.ones(batch, dtype)
+        self.slopes = [np.empty(output.shape, bool if self.activation == "relu" else np.float32) for output in self.outputs[:-1]]
+        self.column = np.empty((batch, 1), np.float32)
+        self.ones = np.ones(batch, np.float32)
 
-    def _make_parameters(self, weights: list[NDArray[np.float32]], dtype: type) -> None:
+    def _make_parameters(self, weights: list[NDArray[np.float32]]) -> None:
         sizes = [weight.size for weight in weights]
         ends = np.cumsum([0, *sizes])
-        self.values, self.grads = np.zeros(ends[-1], dtype), np.zeros(ends[-1], dtype)
+        self.values, self.grads = np.zeros(ends[-1], np.float32), np.zeros(ends[-1], np.float32)
         self.first, self.second = np.zeros_like(self.values), np.zeros_like(self.values)
         self.scratch = np.empty_like(self.values)
         self.steps = 0
@@ -134,9 +134,6 @@ class NumpyStep:
                 np.matmul(delta, self.layers[place][0].T, out=below)  # (batch, out) @ (out, in) -> (batch, in)
                 self._slope(x, slope)
                 below *= slope
-
-    def _slope_dtype(self, dtype: type) -> type:
-        return bool if self.activation == "relu" else dtype
 
     def _slope(self, output: Array, slope: NDArray[Any]) -> None:
         """The derivative of the activation, from its output."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +16,29 @@ from tinygrad_mlp import data, nn, optim
 
 __all__ = ["COMMANDS", "EagerStep", "make_net", "make_optimizer"]
 
-_LAYERS: dict[str | int, Any] = {"linear": nn.Linear, "tanh": nn.Tanh, "relu": nn.ReLU, "sigmoid": nn.Sigmoid}
+
+def _conv(inputs: int, outputs: int, kernel: int) -> nn.Module:
+    return nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
+
+
+_LAYERS: dict[str | int, Callable[..., nn.Module]] = {
+    "linear": nn.Linear,
+    "tanh": nn.Tanh,
+    "relu": nn.ReLU,
+    "sigmoid": nn.Sigmoid,
+    "conv": _conv,
+    "batch_norm": nn.BatchNorm2d,
+    "max_pool": nn.MaxPool2d,
+    "flatten": nn.Flatten,
+    "residual": nn.ResidualBlock,
+    "average_pool": lambda: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+}
 
 
 def make_net(workload: Workload, handout: Handout) -> nn.Sequential:
     """The net with the handed-out weights."""
-    net = nn.Sequential(nn.Flatten(), *(_LAYERS[kind](*sizes) for kind, *sizes in workload.layers))
+    layers = [_LAYERS[kind](*sizes) for kind, *sizes in workload.layers]
+    net = nn.Sequential(*layers) if workload.is_convolutional else nn.Sequential(nn.Flatten(), *layers)
     with tg.no_grad():
         for parameter, weight in zip(net.parameters(), handout.weights, strict=True):
             parameter.copy_(tg.from_numpy(weight))
@@ -43,7 +61,7 @@ class EagerStep:
 
     def __init__(self, workload: Workload, handout: Handout, threads: int) -> None:
         tg.set_num_threads(threads)
-        self.batch = workload.batch
+        self.workload, self.handout, self.batch = workload, handout, workload.batch
         self.random = np.random.default_rng(0)
         self.train = data.ImageDataset(
             handout.images.reshape(-1, 28, 28),
@@ -51,8 +69,11 @@ class EagerStep:
             classes=[str(label) for label in range(10)],
             standardization="global",
         )
-        self.net = make_net(workload, handout)
-        self.optimizer = make_optimizer(workload, self.net)
+
+    def build(self) -> None:
+        """Net and optimizer."""
+        self.net = make_net(self.workload, self.handout)
+        self.optimizer = make_optimizer(self.workload, self.net)
 
     def step(self, indices: NDArray[np.int64]) -> tg.Tensor:
         """One training step; the loss is on its way back."""

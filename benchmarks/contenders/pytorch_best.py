@@ -1,4 +1,8 @@
-"""PyTorch with what a careful user switches on: fused optimizers, rows taken by `index_select`."""
+"""PyTorch with what a careful user switches on.
+
+Fused optimizers, rows taken by `index_select`, and for images channels_last, which weights and thereby all that is
+computed from them have (an image of one channel lies alike in both orders).
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,11 @@ __all__ = ["COMMANDS", "FusedStep"]
 
 class FusedStep(PytorchStep):
     """See `common.Contender`."""
+
+    def build(self) -> None:
+        """Net, loss and optimizer."""
+        super().build()
+        self.net = self.net.to(memory_format=torch.channels_last)
 
     def make_optimizer(self, workload: Workload) -> torch.optim.Optimizer:
         """The optimizer that updates all parameters in one call."""

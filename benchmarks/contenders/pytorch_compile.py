@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from benchmarks.contenders.common import Handout, commands
+from benchmarks.contenders.common import commands
 from benchmarks.contenders.pytorch_best import FusedStep
-from benchmarks.workloads import Workload
 
 __all__ = ["COMMANDS", "CompiledStep"]
 
@@ -14,8 +13,9 @@ __all__ = ["COMMANDS", "CompiledStep"]
 class CompiledStep(FusedStep):
     """See `common.Contender`."""
 
-    def __init__(self, workload: Workload, handout: Handout, threads: int) -> None:
-        super().__init__(workload, handout, threads)
+    def build(self) -> None:
+        """Net, loss and optimizer."""
+        super().build()
         self.compiled = torch.compile(super().forward, dynamic=False)
 
     def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

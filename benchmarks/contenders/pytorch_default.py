@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -10,21 +10,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from benchmarks.contenders.common import Handout, commands
+from benchmarks.contenders.pytorch_nets import make_net
 from benchmarks.workloads import Workload
 
-__all__ = ["COMMANDS", "PytorchStep", "make_net"]
-
-_LAYERS: dict[str | int, Any] = {"linear": nn.Linear, "tanh": nn.Tanh, "relu": nn.ReLU, "sigmoid": nn.Sigmoid}
-
-
-def make_net(workload: Workload, handout: Handout) -> nn.Sequential:
-    """The net with the handed-out weights."""
-    net = nn.Sequential(*(_LAYERS[kind](*sizes) for kind, *sizes in workload.layers))
-    with torch.no_grad():
-        for parameter, weight in zip(net.parameters(), handout.weights, strict=True):
-            parameter.copy_(torch.from_numpy(weight))
-    return net
-
+__all__ = ["COMMANDS", "PytorchStep"]
 
 class PytorchStep:
     """See `common.Contender`."""
@@ -35,12 +24,17 @@ class PytorchStep:
     def __init__(self, workload: Workload, handout: Handout, threads: int) -> None:
         torch.set_num_threads(threads)
         torch.manual_seed(0)
-        self.batch = workload.batch
+        self.workload, self.handout, self.batch = workload, handout, workload.batch
         self.inputs = torch.from_numpy(handout.standardized())
+        if workload.is_convolutional:
+            self.inputs = self.inputs.view(-1, 1, 28, 28)
         self.labels = torch.from_numpy(handout.labels)
-        self.net = make_net(workload, handout)
+
+    def build(self) -> None:
+        """Net, loss and optimizer."""
+        self.net = make_net(self.workload, self.handout)
         self.loss = nn.CrossEntropyLoss()
-        self.optimizer = self.make_optimizer(workload)
+        self.optimizer = self.make_optimizer(self.workload)
 
     def make_optimizer(self, workload: Workload) -> torch.optim.Optimizer:
         """With every option that is not the workload's as it is by default."""
