@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ _OURS, _FASTEST, _PEER, _INK, _FAINT = "#d55e00", "#6e6e6e", "#b8b8b8", "#222222
 OURS = "ours"  # its name in the results
 _CHARACTER = 0.048  # of the width of the narrowest panel
 _WIDTH, _DPI = 10.0, 200  # inches; twice the 1000 pixels of a README, for dense screens
+_MOST_IN_A_ROW = 5  # panels
 
 
 @dataclass(frozen=True)
@@ -119,13 +121,21 @@ def _dress(axes: Axes, panel: Panel, contenders: Sequence[str], ours: str, is_fi
 def draw_picture(picture: Picture) -> Figure:
     """A figure 1000 pixels wide at 100 dpi; save it at twice that for dense screens."""
     contenders = sorted(picture.contenders, key=lambda name: name != picture.ours)
-    height = 1.89 + 0.27 * len(contenders)
+    rows = max(1, math.ceil(len(picture.panels) / _MOST_IN_A_ROW))
+    columns = max(1, math.ceil(len(picture.panels) / rows))
+    bars, between = 0.1 + 0.27 * len(contenders), 0.78  # inches: of a panel, and from one to the title of the next
+    height = 1.79 + rows * bars + (rows - 1) * between
     figure = Figure(figsize=(_WIDTH, height), dpi=_DPI, facecolor="white")
-    columns = figure.subplots(1, max(1, len(picture.panels)), squeeze=False)[0]
-    figure.subplots_adjust(left=0.135, right=0.995, top=1 - 1.13 / height, bottom=0.66 / height, wspace=0.1)
-    for place, (axes, panel) in enumerate(zip(columns, picture.panels, strict=False)):
-        _draw_bars(axes, panel, contenders, picture.ours)
-        _dress(axes, panel, contenders, picture.ours, is_first=place == 0)
+    grid = figure.subplots(rows, columns, squeeze=False)
+    figure.subplots_adjust(
+        left=0.135, right=0.995, top=1 - 1.13 / height, bottom=0.66 / height, wspace=0.1, hspace=between / bars
+    )
+    for place, axes in enumerate(grid.flat):
+        if place >= len(picture.panels):
+            axes.set_axis_off()
+            continue
+        _draw_bars(axes, picture.panels[place], contenders, picture.ours)
+        _dress(axes, picture.panels[place], contenders, picture.ours, is_first=place % columns == 0)
     figure.text(0.008, 1 - 0.1 / height, picture.title, va="top", fontsize=13, weight="bold", color=_INK)
     figure.text(0.008, 1 - 0.37 / height, picture.subtitle, va="top", fontsize=8.5, color=_FAINT)
     figure.text(0.008, 0.08 / height, picture.footnote, va="bottom", fontsize=7.5, color=_FAINT)

@@ -114,12 +114,12 @@ class TrainingSteps:
                 f"A figure is the median of {self.settings.rounds} blocks of {self.settings.block_seconds:g} s, each "
                 f"the median of slices of {self.settings.slice_seconds:g} s; means are in the JSON file."
             )
-        for name in self.contenders:
-            if lacking := [row.workload.name for row in self.rows if not CONTENDERS[name].does(row.workload)]:
-                lines.append(f"{CONTENDERS[name].title} has no convolutions: {', '.join(lacking)}.")
-        steps = sorted({row.workload.check_steps for row in self.rows}, reverse=True)
+        if nets := {row.workload.name for row in self.rows if row.workload.is_convolutional}:
+            lacking = [CONTENDERS[name].title for name in self.contenders if not CONTENDERS[name].convolutions]
+            lines += [f"{title} has no convolutions, and no figure for {', '.join(sorted(nets))}." for title in lacking]
+        steps = " or ".join(map(str, sorted({row.workload.check_steps for row in self.rows}, reverse=True)))
         lines.append(
-            f"Before, all trained {' or '.join(map(str, steps))} steps from the same weights on the same batches; losses agreed with "
+            f"Before, all trained {steps} steps from the same weights on the same batches; losses agreed with "
             f"float64 within {max((row.largest_error() for row in self.rows), default=0):.0e} ({LOSS_TOLERANCE:.0e} "
             "is allowed)."
         )

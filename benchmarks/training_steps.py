@@ -16,7 +16,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.calm import Calm
 from benchmarks.contenders.common import Handout, write_handout

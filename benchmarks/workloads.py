@@ -178,7 +178,7 @@ _W5 = Workload(
     optimizer="adam",
     lr=1e-3,
     target=1.8,
-    check_steps=5,
+    check_steps=8,
 )
 _W6 = Workload(
     "W6",

@@ -18,6 +18,7 @@ from benchmarks.workloads import Workload
 
 __all__ = ["COMMANDS", "JaxStep"]
 
+
 def _limit_threads(threads: int) -> None:
     """XLA makes as many threads as the process may use CPUs when it starts, and has no other setting that holds."""
     if hasattr(os, "sched_setaffinity"):

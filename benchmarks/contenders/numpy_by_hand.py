@@ -43,7 +43,8 @@ class NumpyStep:
         # Outputs of each layer, and the gradients in front of each, (batch, out).
         self.outputs = [np.empty((batch, len(bias)), np.float32) for _, bias in self.layers]
         self.deltas = [np.empty_like(output) for output in self.outputs]
-        self.slopes = [np.empty(output.shape, bool if self.activation == "relu" else np.float32) for output in self.outputs[:-1]]
+        slope_dtype = bool if self.activation == "relu" else np.float32
+        self.slopes = [np.empty(output.shape, slope_dtype) for output in self.outputs[:-1]]
         self.column = np.empty((batch, 1), np.float32)
         self.ones = np.ones(batch, np.float32)
 

@@ -15,6 +15,7 @@ from benchmarks.workloads import Workload
 
 __all__ = ["COMMANDS", "PytorchStep"]
 
+
 class PytorchStep:
     """See `common.Contender`."""
 

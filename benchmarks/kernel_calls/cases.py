@@ -45,13 +45,13 @@ def _product(group: str, form: str, m: int, k: int, n: int, nets: str = "") -> C
 
 
 def _products_of_nets() -> list[Case]:
-    """The products of a training step: y = x W (NN), dW = xᵀ dy (TN), dx = dy Wᵀ (NT), the last not for layer 1."""
+    """The products of a training step: y = x W (NN), dW = xᵀ dy (TN), dx = dy Wᵀ (NT), the last not for images."""
     users: dict[tuple[str, int, int, int], list[str]] = {}
     for net, workload in WORKLOADS.items():
         batch = workload.batch
         for layer, (inputs, outputs) in enumerate(workload.linear_shapes):
             products = [("NN", batch, inputs, outputs), ("TN", inputs, batch, outputs)]
-            if layer > 0:
+            if layer > 0 or workload.is_convolutional:
                 products.append(("NT", batch, outputs, inputs))
             for product in products:
                 users.setdefault(product, []).append(net)
