@@ -3,6 +3,9 @@
 All arrays of a call have one shape and one dtype, float32 or float64; `launch` hands them over as 1-d. `out` may be the
 input itself. A derivative kernel writes grad * f'(x) into `out`, from the output y where that is enough, else from the
 input x. At kinks, infinities and NaN the results are PyTorch's. Errors of the float32 functions: see `approx`.
+
+Activations share large arrays, as those of images are, among threads: element by element, so that there is no order in
+which bits could depend on their number.
 """
 
 import math
@@ -51,136 +54,136 @@ _GELU_CUBIC = 0.044715 * _GELU_LINEAR
 _FINITE_BLOCK = 8192  # elements that one thread of check_finite looks at at a time
 
 
-@kernel(writes=("out",), flat=True)
+@kernel(writes=("out",), flat=True, parallel=True)
 def relu(x: Array, out: Array) -> None:
     """max(x, 0); NaN stays NaN."""
     zero = x.dtype.type(0)
-    for i in range(x.size):
+    for i in prange(x.size):
         out[i] = select(zero > x[i], zero, x[i])
 
 
-@kernel(writes=("out",), flat=True)
+@kernel(writes=("out",), flat=True, parallel=True)
 def relu_backward(grad: Array, y: Array, out: Array) -> None:
     """Grad where the output y is positive (or NaN), 0 elsewhere, so 0 at the kink."""
     zero = y.dtype.type(0)
-    for i in range(y.size):
+    for i in prange(y.size):
         out[i] = select(y[i] <= zero, zero, grad[i])
 
 
-@kernel(writes=("out",), flat=True)
+@kernel(writes=("out",), flat=True, parallel=True)
 def leaky_relu(x: Array, slope: float, out: Array) -> None:
     """Identity above 0, slope * x elsewhere."""
     zero, factor = x.dtype.type(0), x.dtype.type(slope)
-    for i in range(x.size):
+    for i in prange(x.size):
         out[i] = select(x[i] > zero, x[i], x[i] * factor)
 
 
-@kernel(writes=("out",), flat=True)
+@kernel(writes=("out",), flat=True, parallel=True)
 def leaky_relu_backward(grad: Array, x: Array, slope: float, out: Array) -> None:
     """Grad above 0, slope * grad elsewhere."""
     zero, factor = x.dtype.type(0), x.dtype.type(slope)
-    for i in range(x.size):
+    for i in prange(x.size):
         out[i] = select(x[i] > zero, grad[i], grad[i] * factor)
 
 
-@kernel(writes=("out",), flat=True)
+@kernel(writes=("out",), flat=True, parallel=True)
 def elu(x: Array, alpha: float, out: Array) -> None:
     """Identity above 0, alpha * (e**x - 1) elsewhere (Clevert et al. 2015)."""
     zero, factor = x.dtype.type(0), x.dtype.type(alpha)
-    for i in range(x.size):
+    for i in prange(x.size):
         out[i] = select(x[i] > zero, x[i], factor * approx.expm1(x[i]))
 
 
-@kernel(writes=("out",), flat=True)
+@kernel(writes=("out",), flat=True, parallel=True)
 def elu_backward(grad: Array, x: Array, alpha: float, out: Array) -> None:
     """Grad above 0, grad * alpha * e**x elsewhere."""
     zero, factor = x.dtype.type(0), x.dtype.type(alpha)
-    for i in range(x.size):
+    for i in prange(x.size):
         out[i] = select(x[i] > zero, grad[i], grad[i] * (factor * approx.exp(x[i])))
 
 
-@kernel(writes=("out",), flat=True)
+@kernel(writes=("out",), flat=True, parallel=True)
 def gelu(x: Array, out: Array) -> None:
     """x * Phi(x), Phi the standard normal distribution function, by erf (Hendrycks & Gimpel 2016)."""
     one, half, scale = x.dtype.type(1), x.dtype.type(0.5), x.dtype.type(_SQRT_HALF)
-    for i in range(x.size):
+    for i in prange(x.size):
         out[i] = half * x[i] * (one + approx.erf(x[i] * scale))
 
 
-@kernel(writes=("out",), flat=True)
+@kernel(writes=("out",), flat=True, parallel=True)
 def gelu_backward(grad: Array, x: Array, out: Array) -> None:
     """Grad * (Phi(x) + x * phi(x)), phi the density of Phi."""
     one, half, scale = x.dtype.type(1), x.dtype.type(0.5), x.dtype.type(_SQRT_HALF)
     peak = x.dtype.type(_NORMAL_PEAK)
-    for i in range(x.size):
+    for i in prange(x.size):
         below = half * (one + approx.erf(x[i] * scale))
         density = peak * approx.exp(-half * x[i] * x[i])
         out[i] = grad[i] * (below + x[i] * density)
 
 
-@kernel(writes=("out",), flat=True)
+@kernel(writes=("out",), flat=True, parallel=True)
 def gelu_tanh(x: Array, out: Array) -> None:
     """x/2 * (1 + tanh u) = x * sigmoid(2 u), u = sqrt(2/pi) (x + 0.044715 x**3)."""
     linear, cubic = x.dtype.type(_GELU_LINEAR), x.dtype.type(_GELU_CUBIC)
-    for i in range(x.size):
+    for i in prange(x.size):
         out[i] = x[i] * approx.sigmoid(x[i] * (linear + cubic * (x[i] * x[i])))
 
 
-@kernel(writes=("out",), flat=True)
+@kernel(writes=("out",), flat=True, parallel=True)
 def gelu_tanh_backward(grad: Array, x: Array, out: Array) -> None:
     """Grad * (s + x s (1 - s) d(2u)/dx), s = sigmoid(2 u)."""
     one, three = x.dtype.type(1), x.dtype.type(3)
     linear, cubic = x.dtype.type(_GELU_LINEAR), x.dtype.type(_GELU_CUBIC)
-    for i in range(x.size):
+    for i in prange(x.size):
         square = x[i] * x[i]
         s = approx.sigmoid(x[i] * (linear + cubic * square))
         inner_slope = linear + three * cubic * square
         out[i] = grad[i] * (s + x[i] * (s * (one - s)) * inner_slope)
 
 
-@kernel(writes=("out",), flat=True)
+@kernel(writes=("out",), flat=True, parallel=True)
 def silu(x: Array, out: Array) -> None:
     """x * sigmoid(x)."""
-    for i in range(x.size):
+    for i in prange(x.size):
         out[i] = x[i] * approx.sigmoid(x[i])
 
 
-@kernel(writes=("out",), flat=True)
+@kernel(writes=("out",), flat=True, parallel=True)
 def silu_backward(grad: Array, x: Array, out: Array) -> None:
     """Grad * s (1 + x (1 - s)), s = sigmoid(x)."""
     one = x.dtype.type(1)
-    for i in range(x.size):
+    for i in prange(x.size):
         s = approx.sigmoid(x[i])
         out[i] = grad[i] * (s * (one + x[i] * (one - s)))
 
 
-@kernel(writes=("out",), flat=True)
+@kernel(writes=("out",), flat=True, parallel=True)
 def sigmoid(x: Array, out: Array) -> None:
     """1 / (1 + e**-x)."""
-    for i in range(x.size):
+    for i in prange(x.size):
         out[i] = approx.sigmoid(x[i])
 
 
-@kernel(writes=("out",), flat=True)
+@kernel(writes=("out",), flat=True, parallel=True)
 def sigmoid_backward(grad: Array, y: Array, out: Array) -> None:
     """Grad * y (1 - y), y = sigmoid(x)."""
     one = y.dtype.type(1)
-    for i in range(y.size):
+    for i in prange(y.size):
         out[i] = grad[i] * ((one - y[i]) * y[i])
 
 
-@kernel(writes=("out",), flat=True)
+@kernel(writes=("out",), flat=True, parallel=True)
 def tanh(x: Array, out: Array) -> None:
     """Hyperbolic tangent."""
-    for i in range(x.size):
+    for i in prange(x.size):
         out[i] = approx.tanh(x[i])
 
 
-@kernel(writes=("out",), flat=True)
+@kernel(writes=("out",), flat=True, parallel=True)
 def tanh_backward(grad: Array, y: Array, out: Array) -> None:
     """Grad * (1 - y**2), y = tanh(x)."""
     one = y.dtype.type(1)
-    for i in range(y.size):
+    for i in prange(y.size):
         out[i] = grad[i] * (one - y[i] * y[i])
 
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from tinygrad_mlp.kernels.copy import copy
 from tinygrad_mlp.kernels.launch import Array, kernel, launch, memory_order, prange
 from tinygrad_mlp.kernels.tile import VECTOR_BYTES, transpose_square
 
-__all__ = ["copy_across", "transpose_matrices"]
+__all__ = ["copy_across", "in_order_of", "transpose_matrices"]
 
 _STRIP = 512  # of the longer side: what one task transposes
 
@@ -49,6 +51,13 @@ def copy_across(source: Array, out: Array) -> None:
         launch(copy, source, out)
     else:
         launch(transpose_matrices, *matrices, work=out.size)
+
+
+def in_order_of(like: Array, array: Array) -> Array:
+    """A copy of the array that lies in memory as `like`, which has its shape and dtype."""
+    dense = np.empty_like(like)
+    copy_across(array, dense)
+    return dense
 
 
 def _as_matrices(source: Array, out: Array) -> tuple[Array, Array] | None:

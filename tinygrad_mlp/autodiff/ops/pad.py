@@ -8,14 +8,13 @@ import numpy as np
 
 from tinygrad_mlp.autodiff.op import op
 from tinygrad_mlp.autodiff.ops.checks import check_choice
-from tinygrad_mlp.autodiff.ops.gather import index_select
 from tinygrad_mlp.autodiff.ops.shape import sizes
-from tinygrad_mlp.autodiff.tensor import Backward, Tensor, wrap
+from tinygrad_mlp.autodiff.tensor import Backward, Tensor
 from tinygrad_mlp.errors import ArgumentError, ShapeError
 from tinygrad_mlp.kernels.copy import copy
 from tinygrad_mlp.kernels.launch import Array, launch
 
-__all__ = ["pad", "pad_constant"]
+__all__ = ["add_along", "pad", "pad_along", "pad_constant"]
 
 Widths = tuple[tuple[int, int], ...]
 
@@ -38,6 +37,57 @@ def pad_constant(x: Tensor, widths: Widths, value: float) -> tuple[Array, Backwa
     target = tuple([slice(place, place + stop - start) for start, stop, place in kept])
     launch(copy, x.array[(*source, Ellipsis)], array[(*target, Ellipsis)])
     return array, backward
+
+
+@op
+def pad_along(x: Tensor, dim: int, sources: tuple[int, ...], before: int) -> tuple[Array, Backward]:
+    """The entries of a dimension that `sources` names, in its order: all of them but at the borders.
+
+    Entry i of x becomes entry before + i, if there is one.
+    """
+
+    def backward(grad: Tensor, out: Tensor) -> Tensor:
+        return add_along(grad, dim, sources, before, x.shape[dim])
+
+    array = np.empty_like(x.array, shape=(*x.shape[:dim], len(sources), *x.shape[dim + 1 :]))
+    inner, outer, borders = _parts(len(sources), before, x.shape[dim])
+    launch(copy, _entries(x.array, dim, inner), _entries(array, dim, outer))
+    for place in borders:
+        launch(copy, _entry(x.array, dim, sources[place]), _entry(array, dim, place))
+    return array, backward
+
+
+@op
+def add_along(grad: Tensor, dim: int, sources: tuple[int, ...], before: int, size: int) -> tuple[Array, Backward]:
+    """The gradient of `pad_along`, whose input has `size` entries: each one's is the sum of those of its copies."""
+
+    def backward(outer: Tensor, out: Tensor) -> Tensor:
+        return pad_along(outer, dim, sources, before)
+
+    array = np.empty_like(grad.array, shape=(*grad.shape[:dim], size, *grad.shape[dim + 1 :]))
+    inner, outer, borders = _parts(len(sources), before, size)
+    if inner != slice(0, size):
+        launch(copy, np.zeros((), grad.dtype), array)
+    launch(copy, _entries(grad.array, dim, outer), _entries(array, dim, inner))
+    for place in borders:
+        target = _entry(array, dim, sources[place])
+        launch(np.add, target, _entry(grad.array, dim, place), target)
+    return array, backward
+
+
+def _parts(count: int, before: int, size: int) -> tuple[slice, slice, list[int]]:
+    """Of `size` entries those that stay, where they stand among `count`, and the places of the others."""
+    first, last = max(-before, 0), min(size, count - before)
+    outer = slice(first + before, max(last, first) + before)
+    return slice(first, max(last, first)), outer, [*range(outer.start), *range(outer.stop, count)]
+
+
+def _entries(array: Array, dim: int, part: slice) -> Array:
+    return array[(*[slice(None)] * dim, part)]
+
+
+def _entry(array: Array, dim: int, place: int) -> Array:
+    return _entries(array, dim, slice(place, place + 1))
 
 
 def _reflected(positions: Array, size: int) -> Array:
@@ -103,5 +153,5 @@ def pad(x: Tensor, pad: Sequence[int], mode: str = "constant", value: float | No
     for dim, (before, after) in enumerate(widths):
         if before or after:
             size = x.shape[dim]
-            x = index_select(x, dim, wrap(source(np.arange(-before, size + after), size)))
+            x = pad_along(x, dim, tuple(source(np.arange(-before, size + after), size).tolist()), before)
     return x

@@ -11,6 +11,7 @@ from tinygrad_mlp.errors import DtypeError
 from tinygrad_mlp.kernels.copy import converted
 from tinygrad_mlp.kernels.elementwise import fill
 from tinygrad_mlp.kernels.launch import Array, Kernel, apply_ufunc, launch
+from tinygrad_mlp.kernels.transpose import in_order_of
 
 __all__ = ["apply_flat", "array_of", "float_ufunc", "floating", "zero_gradient"]
 
@@ -34,11 +35,21 @@ def float_ufunc(name: str, ufunc: np.ufunc, x: Tensor) -> Array:
 
 
 def apply_flat(kernel: Kernel, x: Tensor, *arguments: Tensor | float) -> Array:
-    """Launch an elementwise kernel into a new array in the memory order of x; `arguments` follow x in its call."""
-    array = floating(kernel.name, x)
-    others = [argument.array if isinstance(argument, Tensor) else argument for argument in arguments]
-    out = np.empty_like(array)
-    launch(kernel, array, *others, out)
+    """Launch an elementwise kernel into a new array; `arguments` follow x in its call.
+
+    The result lies in memory as the last of the tensors: a gradient as what it is the gradient of, in whatever order
+    it arrives.
+    """
+    array = like = floating(kernel.name, x)
+    others: list[Any] = []
+    for argument in arguments:
+        if isinstance(argument, Tensor):
+            argument = like = argument.array
+        others.append(argument)
+    out = np.empty_like(like)
+    if array.strides != out.strides and array.shape == out.shape:
+        array = in_order_of(out, array)
+    launch(kernel, array, *others, out, work=out.size // 2)  # threads pay from 400,000 elements
     return out
 
 
