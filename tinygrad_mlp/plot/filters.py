@@ -16,7 +16,9 @@ from tinygrad_mlp.plot.canvas import Floats, blank_figure, check_count, longest_
 from tinygrad_mlp.plot.images import as_images, sheet
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
 
 __all__ = ["feature_maps", "filters"]
 
@@ -43,10 +45,7 @@ def filters(
     height = side * rows * (high + 1) / (columns * (wide + 1)) + 0.4 + 0.2 * bool(caption)
     figure = blank_figure(side + 0.95, max(height, 1.6), title, data, caption, layout="compressed")
     ax = figure.subplots()
-    limit = _limit(shown)
-    image = ax.imshow(sheet(list(shown), columns, (high, wide)), cmap="RdBu_r", vmin=-limit, vmax=limit)
-    ax.set(xticks=[], yticks=[])
-    plain(ax)
+    image = _draw_sheet(ax, shown, columns)
     bar = figure.colorbar(image, ax=ax, aspect=25, label="weight")
     bar.outline.set_visible(False)
     return figure
@@ -110,20 +109,13 @@ def feature_maps(
     seen.set_xticks([])
     seen.set_yticks([step * row + step / 2 - 1 for row in range(len(labels))], labels)
     plain(seen)
-    head = figure.add_subplot(grid[0, 1])
-    limit = _limit(heads)
-    head.imshow(sheet(list(heads), columns, heads.shape[1:]), cmap="RdBu_r", vmin=-limit, vmax=limit)
+    _draw_sheet(figure.add_subplot(grid[0, 1]), heads, columns)
     main = figure.add_subplot(grid[1, 1])
-    limit = _limit(answers)
-    cells = [map_ for row in answers for map_ in row]
-    image = main.imshow(sheet(cells, columns, (height, width)), cmap="RdBu_r", vmin=-limit, vmax=limit)
-    for ax in (head, main):
-        ax.set(xticks=[], yticks=[])
-        plain(ax)
+    image = _draw_sheet(main, answers.reshape(-1, height, width), columns)
     bar = figure.colorbar(image, ax=main, aspect=25, label="activation")
     bar.outline.set_visible(False)
     if answers.min() >= 0:  # after a ReLU
-        bar.ax.set_ylim(0, limit)
+        bar.ax.set_ylim(0, image.get_clim()[1])
     return figure
 
 
@@ -135,6 +127,9 @@ def _filters(caller: str, weight: ArrayLike, count: int) -> Floats:
     return array[:count].transpose(0, 2, 1, 3).reshape(min(count, len(array)), array.shape[2], -1)
 
 
-def _limit(values: Floats) -> float:
-    """The end of a colour scale around 0: the 99.8th percentile of the absolute values."""
-    return float(np.percentile(np.abs(values), 99.8)) or 1.0
+def _draw_sheet(ax: Axes, cells: Floats, columns: int) -> AxesImage:
+    """Draw cells (N, H, W) row by row in colours around 0, up to the 99.8th percentile of absolute values."""
+    limit = float(np.percentile(np.abs(cells), 99.8)) or 1.0
+    ax.set(xticks=[], yticks=[])
+    plain(ax)
+    return ax.imshow(sheet(list(cells), columns, cells.shape[1:]), cmap="RdBu_r", vmin=-limit, vmax=limit)
