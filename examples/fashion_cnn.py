@@ -35,7 +35,8 @@ RECIPES = {
         "lr": 0.2,
         "weight_decay": 5e-4,
         "ema": 0.998,
-        "epochs": 16,
+        "cutout": 8,
+        "epochs": 24,
         "validation": 0.05,
     },
 }
