@@ -2,14 +2,19 @@
 
 Batch norm takes (rows, C): samples of an MLP, or all pixels of all images, which lie N, H, W, C in memory. All arrays
 are C-contiguous and of one dtype, float32 or float64. Variances are biased (divided by the count), from the squares of
-differences to the mean; sums are pairwise (see `sums`). inv_std is 1 / sqrt(variance + eps).
+differences to the mean; sums are pairwise (see `sums`, and `lanes` for columns, whose blocks threads share). inv_std is
+1 / sqrt(variance + eps).
+
+The kernels with `relu` in their name cut the result at 0; those that go back find out again where that was, since x is
+at hand and the result would be one more array to read.
 """
 
 import math
 
 import numpy as np
 
-from tinygrad_mlp.kernels.launch import Array, device, kernel
+from tinygrad_mlp.kernels.lanes import add_up, block_count, lane_count, line_bounds, repeated
+from tinygrad_mlp.kernels.launch import Array, device, kernel, prange, select
 from tinygrad_mlp.kernels.sums import (
     block_rows,
     carry,
@@ -25,6 +30,9 @@ __all__ = [
     "batch_norm_backward",
     "batch_norm_backward_eval",
     "batch_norm_forward",
+    "batch_norm_relu_backward",
+    "batch_norm_relu_backward_eval",
+    "batch_norm_relu_forward",
     "batch_norm_statistics",
     "layer_norm_backward",
     "layer_norm_forward",
@@ -32,46 +40,90 @@ __all__ = [
 ]
 
 
-@device
-def _column_means(x: Array, out: Array) -> None:
-    """Mean of each column: (rows, C) -> (C,)."""
-    stack = column_stack(x, x.shape[1])
-    for block in range(column_blocks(x)):
-        rows, sums = block_rows(x, block), start(stack)
-        for i in range(rows.shape[0]):
-            row = rows[i]
-            for c in range(sums.size):
-                sums[c] += row[c]
-        carry(stack, block)
-    totals, count = column_totals(stack, column_blocks(x)), x.dtype.type(x.shape[0])
-    for c in range(out.size):
-        out[c] = totals[c] / count
-
-
-@device
-def _column_variances(x: Array, mean: Array, out: Array) -> None:
-    """Mean of (x - mean)**2 in each column: (rows, C), (C,) -> (C,)."""
-    stack = column_stack(x, x.shape[1])
-    for block in range(column_blocks(x)):
-        rows, sums = block_rows(x, block), start(stack)
-        for i in range(rows.shape[0]):
-            row = rows[i]
-            for c in range(sums.size):
-                sums[c] += (row[c] - mean[c]) * (row[c] - mean[c])
-        carry(stack, block)
-    totals, count = column_totals(stack, column_blocks(x)), x.dtype.type(x.shape[0])
-    for c in range(out.size):
-        out[c] = totals[c] / count
-
-
-@kernel(writes=("mean", "variance", "inv_std"))
+@kernel(writes=("mean", "variance", "inv_std"), parallel=True)
 def batch_norm_statistics(x: Array, eps: float, mean: Array, variance: Array, inv_std: Array) -> None:
-    """Mean, biased variance and inv_std of each column: x (rows, C) -> three times (C,); NaN where there is no row."""
-    _column_means(x, mean)
-    _column_variances(x, mean, variance)
-    one, floor = x.dtype.type(1), x.dtype.type(eps)
+    """Mean, biased variance and inv_std of each column: x (rows, C) -> three times (C,); NaN where there is no row.
+
+    One pass over memory: of each block the mean, and the squares of differences to it while the block is in the cache.
+    The squares of differences to the mean of all are those and the squares of the blocks' own differences (Chan, Golub
+    & LeVeque 1983, Am. Stat. 37:242). A mean is rounded, so what is left of the differences to it is taken in as well.
+    """
+    flat, lanes = x.reshape(-1), lane_count(x)
+    blocks = block_count(x, lanes)
+    found = np.empty((4, blocks, lanes), x.dtype)
+    sums, means, rests, squares = found[0], found[1], found[2], found[3]
+    for block in prange(blocks):
+        first, stop = line_bounds(x, lanes, block)
+        _lane_means(flat, first, stop, sums[block], means[block])
+        _lane_squares(flat, first, stop, means[block], rests[block], squares[block])
+    add_up(sums, mean)
+    count, zero, one, floor = x.dtype.type(x.shape[0]), x.dtype.type(0), x.dtype.type(1), x.dtype.type(eps)
     for c in range(mean.size):
+        mean[c] /= count
+    center = repeated(mean, lanes)
+    for block in range(blocks):
+        first, stop = line_bounds(x, lanes, block)
+        _move_block(x.size, first, stop, center, means[block], rests[block], sums[block], squares[block])
+    rest = np.empty_like(mean)
+    add_up(sums, rest)
+    add_up(squares, variance)
+    for c in range(mean.size):
+        step = rest[c] / count
+        spread = variance[c] / count - step * step
+        mean[c] += step
+        variance[c] = select(spread < zero, zero, spread)
         inv_std[c] = one / math.sqrt(variance[c] + floor)
+
+
+@device
+def _lane_means(x: Array, first: int, stop: int, sums: Array, means: Array) -> None:
+    """Sum and mean of each lane over the lines of a block."""
+    lanes = sums.size
+    for j in range(lanes):
+        sums[j] = x.dtype.type(0)
+    for line in range(first, stop):
+        begin = np.uint64(line * lanes)
+        for j in range(np.uint64(min(lanes, x.size - line * lanes))):
+            sums[j] += x[begin + j]
+    whole, full, short = _lines_of_lanes(x.size, first, stop, lanes)
+    for j in range(lanes):
+        means[j] = sums[j] / x.dtype.type(max(full if j < whole else short, 1))
+
+
+@device
+def _lines_of_lanes(size: int, first: int, stop: int, lanes: int) -> tuple[int, int, int]:
+    """How many lanes the last line of a block has, how many lines those have, and how many the others."""
+    return size - (stop - 1) * lanes, stop - first, stop - first - 1
+
+
+@device
+def _lane_squares(x: Array, first: int, stop: int, means: Array, rests: Array, squares: Array) -> None:
+    """Sums over the lines of a block of the differences to the lanes' means, and of their squares."""
+    lanes = means.size
+    for j in range(lanes):
+        rests[j], squares[j] = x.dtype.type(0), x.dtype.type(0)
+    for line in range(first, stop):
+        begin = np.uint64(line * lanes)
+        for j in range(np.uint64(min(lanes, x.size - line * lanes))):
+            difference = x[begin + j] - means[j]
+            rests[j] += difference
+            squares[j] += difference * difference
+
+
+@device
+def _move_block(
+    size: int, first: int, stop: int, center: Array, means: Array, rests: Array, sums: Array, squares: Array
+) -> None:
+    """From differences to the block's own means to those to `center`: their sums, and the sums of their squares."""
+    lanes, zero = means.size, means.dtype.type(0)
+    whole, full, short = _lines_of_lanes(size, first, stop, lanes)
+    for j in range(lanes):
+        lines = means.dtype.type(full if j < whole else short)
+        rest = rests[j] / means.dtype.type(max(full if j < whole else short, 1))
+        own = squares[j] - rest * rests[j]
+        difference = means[j] - center[j] + rest
+        sums[j] = lines * difference
+        squares[j] = select(own < zero, zero, own) + sums[j] * difference
 
 
 @kernel(writes=("running_mean", "running_var"))
@@ -91,37 +143,112 @@ def update_running(
         running_var[c] = old * running_var[c] + new * (unbiased * var[c])
 
 
-@kernel(writes=("out",))
+@kernel(writes=("out",), parallel=True)
 def batch_norm_forward(x: Array, weight: Array, bias: Array, mean: Array, inv_std: Array, out: Array) -> None:
     """(x - mean) * inv_std * weight + bias: x (rows, C), the others (C,) -> out (rows, C)."""
-    for i in range(x.shape[0]):
-        row, target = x[i], out[i]
-        for c in range(weight.size):
-            target[c] = (row[c] - mean[c]) * (inv_std[c] * weight[c]) + bias[c]
+    lanes = lane_count(x)
+    center, scale, shift = repeated(mean, lanes), repeated(inv_std * weight, lanes), repeated(bias, lanes)
+    flat, target = x.reshape(-1), out.reshape(-1)
+    for block in prange(block_count(x, lanes)):
+        first, stop = line_bounds(x, lanes, block)
+        _normalize(flat, first, stop, center, scale, shift, False, target)
+
+
+@kernel(writes=("out",), parallel=True)
+def batch_norm_relu_forward(x: Array, weight: Array, bias: Array, mean: Array, inv_std: Array, out: Array) -> None:
+    """`batch_norm_forward`, and 0 where that is negative."""
+    lanes = lane_count(x)
+    center, scale, shift = repeated(mean, lanes), repeated(inv_std * weight, lanes), repeated(bias, lanes)
+    flat, target = x.reshape(-1), out.reshape(-1)
+    for block in prange(block_count(x, lanes)):
+        first, stop = line_bounds(x, lanes, block)
+        _normalize(flat, first, stop, center, scale, shift, True, target)
 
 
 @device
-def _parameter_gradients(
-    grad: Array, x: Array, mean: Array, inv_std: Array, grad_weight: Array, grad_bias: Array
+def _normalize(
+    x: Array, first: int, stop: int, center: Array, scale: Array, shift: Array, relu: bool, out: Array
 ) -> None:
-    """Column sums of grad * normalised x and of grad: (rows, C), (rows, C), (C,), (C,) -> (C,), (C,)."""
-    channels = grad_weight.size
-    stack = column_stack(x, 2 * channels)
-    for block in range(column_blocks(x)):
-        g_rows, x_rows = block_rows(grad, block), block_rows(x, block)
-        sums = start(stack)
-        for i in range(x_rows.shape[0]):
-            g, row = g_rows[i], x_rows[i]
-            for c in range(channels):
-                sums[c] += g[c] * ((row[c] - mean[c]) * inv_std[c])
-                sums[channels + c] += g[c]
-        carry(stack, block)
-    totals = column_totals(stack, column_blocks(x))
-    for c in range(channels):
-        grad_weight[c], grad_bias[c] = totals[c], totals[channels + c]
+    lanes, zero = center.size, x.dtype.type(0)
+    for line in range(first, stop):
+        begin = np.uint64(line * lanes)
+        for j in range(np.uint64(min(lanes, x.size - line * lanes))):
+            y = (x[begin + j] - center[j]) * scale[j] + shift[j]
+            out[begin + j] = select(relu & (zero > y), zero, y)
 
 
-@kernel(writes=("grad_x", "grad_weight", "grad_bias"))
+# The derivatives. With g the gradient that arrives (0 where relu has cut), z = (x - mean) inv_std and means over rows:
+#
+#     grad_bias = sum of g, grad_weight = sum of g z,
+#     grad_x = weight inv_std (g - mean of g - z * mean of (g z))    in training (Ioffe & Szegedy 2015),
+#     grad_x = weight inv_std g                                      with constant statistics.
+#
+# grad, x (rows, C), the others (C,) -> grad_x (rows, C), grad_weight (C,), grad_bias (C,).
+
+
+@device
+def _gradient_sums(
+    grad: Array,
+    x: Array,
+    first: int,
+    stop: int,
+    center: Array,
+    scale: Array,
+    shift: Array,
+    relu: bool,
+    sums: Array,
+    products: Array,
+) -> None:
+    """Sums over the lines of a block of g and of g (x - mean)."""
+    lanes, zero = center.size, x.dtype.type(0)
+    cut = np.empty(lanes if relu else 0, x.dtype)
+    for j in range(lanes):
+        sums[j], products[j] = zero, zero
+    for line in range(first, stop):
+        begin, width = np.uint64(line * lanes), np.uint64(min(lanes, x.size - line * lanes))
+        if relu:
+            for j in range(width):  # apart from the sums, or too many arrays stand in the way of vector code
+                y = (x[begin + j] - center[j]) * scale[j] + shift[j]
+                cut[j] = select(y <= zero, zero, grad[begin + j])
+            for j in range(width):
+                sums[j] += cut[j]
+                products[j] += cut[j] * (x[begin + j] - center[j])
+        else:
+            for j in range(width):
+                sums[j] += grad[begin + j]
+                products[j] += grad[begin + j] * (x[begin + j] - center[j])
+
+
+@device
+def _input_gradient(
+    grad: Array,
+    x: Array,
+    first: int,
+    stop: int,
+    center: Array,
+    scale: Array,
+    shift: Array,
+    offset: Array,
+    slope: Array,
+    relu: bool,
+    training: bool,
+    grad_x: Array,
+) -> None:
+    """Scale * (g - offset) - slope * (x - mean) in training, else scale * g, for the lines of a block."""
+    lanes, zero = center.size, x.dtype.type(0)
+    for line in range(first, stop):
+        begin = np.uint64(line * lanes)
+        for j in range(np.uint64(min(lanes, x.size - line * lanes))):
+            g, difference = grad[begin + j], x[begin + j] - center[j]
+            if relu:
+                g = select(difference * scale[j] + shift[j] <= zero, zero, g)
+            if training:
+                grad_x[begin + j] = scale[j] * (g - offset[j]) - slope[j] * difference
+            else:
+                grad_x[begin + j] = scale[j] * g
+
+
+@kernel(writes=("grad_x", "grad_weight", "grad_bias"), parallel=True)
 def batch_norm_backward(
     grad: Array,
     x: Array,
@@ -132,21 +259,64 @@ def batch_norm_backward(
     grad_weight: Array,
     grad_bias: Array,
 ) -> None:
-    """Derivatives of batch norm whose mean and variance are those of x itself (training).
-
-    grad_x = weight inv_std (grad - mean of grad - z * mean of (grad z)), z = (x - mean) inv_std, means over the rows
-    (Ioffe & Szegedy 2015). grad, x (rows, C), the others (C,) -> grad_x (rows, C), grad_weight (C,), grad_bias (C,).
-    """
-    _parameter_gradients(grad, x, mean, inv_std, grad_weight, grad_bias)
+    """Derivatives of batch norm whose mean and variance are those of x itself (training)."""
+    lanes = lane_count(x)
+    blocks = block_count(x, lanes)
+    center, scale = repeated(mean, lanes), repeated(inv_std * weight, lanes)
+    flat_grad, flat_x, target = grad.reshape(-1), x.reshape(-1), grad_x.reshape(-1)
+    found = np.empty((2, blocks, lanes), x.dtype)
+    sums, products = found[0], found[1]
+    for block in prange(blocks):
+        first, stop = line_bounds(x, lanes, block)
+        _gradient_sums(flat_grad, flat_x, first, stop, center, scale, scale, False, sums[block], products[block])
+    add_up(sums, grad_bias)
+    add_up(products, grad_weight)
+    for c in range(grad_weight.size):
+        grad_weight[c] *= inv_std[c]
     share = x.dtype.type(1 / max(x.shape[0], 1))
-    for i in range(x.shape[0]):
-        g, row, target = grad[i], x[i], grad_x[i]
-        for c in range(weight.size):
-            z = (row[c] - mean[c]) * inv_std[c]
-            target[c] = weight[c] * inv_std[c] * (g[c] - share * grad_bias[c] - z * (share * grad_weight[c]))
+    offset = repeated(share * grad_bias, lanes)
+    slope = repeated(share * grad_weight * (inv_std * inv_std * weight), lanes)
+    for block in prange(blocks):
+        first, stop = line_bounds(x, lanes, block)
+        _input_gradient(flat_grad, flat_x, first, stop, center, scale, scale, offset, slope, False, True, target)
 
 
-@kernel(writes=("grad_x", "grad_weight", "grad_bias"))
+@kernel(writes=("grad_x", "grad_weight", "grad_bias"), parallel=True)
+def batch_norm_relu_backward(
+    grad: Array,
+    x: Array,
+    weight: Array,
+    bias: Array,
+    mean: Array,
+    inv_std: Array,
+    grad_x: Array,
+    grad_weight: Array,
+    grad_bias: Array,
+) -> None:
+    """Derivatives of batch norm and relu, mean and variance those of x itself (training)."""
+    lanes = lane_count(x)
+    blocks = block_count(x, lanes)
+    center, scale = repeated(mean, lanes), repeated(inv_std * weight, lanes)
+    shift = repeated(bias, lanes)
+    flat_grad, flat_x, target = grad.reshape(-1), x.reshape(-1), grad_x.reshape(-1)
+    found = np.empty((2, blocks, lanes), x.dtype)
+    sums, products = found[0], found[1]
+    for block in prange(blocks):
+        first, stop = line_bounds(x, lanes, block)
+        _gradient_sums(flat_grad, flat_x, first, stop, center, scale, shift, True, sums[block], products[block])
+    add_up(sums, grad_bias)
+    add_up(products, grad_weight)
+    for c in range(grad_weight.size):
+        grad_weight[c] *= inv_std[c]
+    share = x.dtype.type(1 / max(x.shape[0], 1))
+    offset = repeated(share * grad_bias, lanes)
+    slope = repeated(share * grad_weight * (inv_std * inv_std * weight), lanes)
+    for block in prange(blocks):
+        first, stop = line_bounds(x, lanes, block)
+        _input_gradient(flat_grad, flat_x, first, stop, center, scale, shift, offset, slope, True, True, target)
+
+
+@kernel(writes=("grad_x", "grad_weight", "grad_bias"), parallel=True)
 def batch_norm_backward_eval(
     grad: Array,
     x: Array,
@@ -157,15 +327,55 @@ def batch_norm_backward_eval(
     grad_weight: Array,
     grad_bias: Array,
 ) -> None:
-    """Derivatives of batch norm with constant (running) statistics: grad_x = grad * weight * inv_std.
+    """Derivatives of batch norm with constant (running) statistics."""
+    lanes = lane_count(x)
+    blocks = block_count(x, lanes)
+    center, scale = repeated(mean, lanes), repeated(inv_std * weight, lanes)
+    flat_grad, flat_x, target = grad.reshape(-1), x.reshape(-1), grad_x.reshape(-1)
+    found = np.empty((2, blocks, lanes), x.dtype)
+    sums, products = found[0], found[1]
+    for block in prange(blocks):
+        first, stop = line_bounds(x, lanes, block)
+        _gradient_sums(flat_grad, flat_x, first, stop, center, scale, scale, False, sums[block], products[block])
+    add_up(sums, grad_bias)
+    add_up(products, grad_weight)
+    for c in range(grad_weight.size):
+        grad_weight[c] *= inv_std[c]
+    for block in prange(blocks):
+        first, stop = line_bounds(x, lanes, block)
+        _input_gradient(flat_grad, flat_x, first, stop, center, scale, scale, scale, scale, False, False, target)
 
-    grad, x (rows, C), the others (C,) -> grad_x (rows, C), grad_weight (C,), grad_bias (C,).
-    """
-    _parameter_gradients(grad, x, mean, inv_std, grad_weight, grad_bias)
-    for i in range(x.shape[0]):
-        g, target = grad[i], grad_x[i]
-        for c in range(weight.size):
-            target[c] = g[c] * (weight[c] * inv_std[c])
+
+@kernel(writes=("grad_x", "grad_weight", "grad_bias"), parallel=True)
+def batch_norm_relu_backward_eval(
+    grad: Array,
+    x: Array,
+    weight: Array,
+    bias: Array,
+    mean: Array,
+    inv_std: Array,
+    grad_x: Array,
+    grad_weight: Array,
+    grad_bias: Array,
+) -> None:
+    """Derivatives of batch norm and relu, with constant (running) statistics."""
+    lanes = lane_count(x)
+    blocks = block_count(x, lanes)
+    center, scale = repeated(mean, lanes), repeated(inv_std * weight, lanes)
+    shift = repeated(bias, lanes)
+    flat_grad, flat_x, target = grad.reshape(-1), x.reshape(-1), grad_x.reshape(-1)
+    found = np.empty((2, blocks, lanes), x.dtype)
+    sums, products = found[0], found[1]
+    for block in prange(blocks):
+        first, stop = line_bounds(x, lanes, block)
+        _gradient_sums(flat_grad, flat_x, first, stop, center, scale, shift, True, sums[block], products[block])
+    add_up(sums, grad_bias)
+    add_up(products, grad_weight)
+    for c in range(grad_weight.size):
+        grad_weight[c] *= inv_std[c]
+    for block in prange(blocks):
+        first, stop = line_bounds(x, lanes, block)
+        _input_gradient(flat_grad, flat_x, first, stop, center, scale, shift, scale, scale, True, False, target)
 
 
 @kernel(writes=("out", "mean", "inv_std"))

@@ -71,7 +71,8 @@ def max_pool(x: Array, row_taps: Taps, column_taps: Taps, out: Array, taps: Arra
     images, height, width, channels = x.shape
     out_height, out_width = out.shape[1], out.shape[2]
     flat_x, flat_out, flat_taps = x.reshape(-1), out.reshape(-1), taps.reshape(-1)
-    for line in prange(images * out_height):
+    for place in prange(images * out_height):
+        line = np.int64(place)  # unsigned in parallel loops, where it would mix to floats
         image, top = line // out_height, line % out_height * row_taps.stride - row_taps.padding
         for out_column in range(out_width):
             target = (line * out_width + out_column) * channels
@@ -100,7 +101,8 @@ def max_pool_backward(grad: Array, taps: Array, row_taps: Taps, column_taps: Tap
     images, height, width, channels = grad_x.shape
     out_height, out_width = grad.shape[1], grad.shape[2]
     flat_grad, flat_taps, flat_x = grad.reshape(-1), taps.reshape(-1), grad_x.reshape(-1)
-    for line in prange(images * height):
+    for place in prange(images * height):
+        line = np.int64(place)
         image, row = line // height, line % height
         first_row, stop_row = _windows_at(row, row_taps, out_height)
         for column in range(width):
@@ -145,7 +147,8 @@ def max_pool_halving(x: Array, out: Array, taps: Array) -> None:
     images, height, width, channels = x.shape
     out_height, out_width = out.shape[1], out.shape[2]
     flat_x, flat_out, flat_taps = x.reshape(-1), out.reshape(-1), taps.reshape(-1)
-    for line in prange(images * out_height):
+    for place in prange(images * out_height):
+        line = np.int64(place)  # unsigned in parallel loops, where it would mix to floats
         upper = (line // out_height * height + line % out_height * 2) * width * channels
         for out_column in range(out_width):
             source = upper + 2 * out_column * channels
@@ -177,7 +180,8 @@ def max_pool_halving_backward(grad: Array, taps: Array, grad_x: Array) -> None:
     images, height, width, channels = grad_x.shape
     out_height, out_width = grad.shape[1], grad.shape[2]
     flat_grad, flat_taps, flat_x = grad.reshape(-1), taps.reshape(-1), grad_x.reshape(-1)
-    for line in prange(images * height):
+    for place in prange(images * height):
+        line = np.int64(place)
         image, row = line // height, line % height
         target = line * width * channels
         covered = 2 * out_width if row // 2 < out_height else 0
@@ -220,7 +224,8 @@ def average_pool(x: Array, rows: Array, columns: Array, out: Array) -> None:
     images, height, width, channels = x.shape
     out_height, out_width = out.shape[1], out.shape[2]
     flat_x, flat_out = x.reshape(-1), out.reshape(-1)
-    for line in prange(images * out_height):
+    for place in prange(images * out_height):
+        line = np.int64(place)  # unsigned in parallel loops, where it would mix to floats
         image, out_row = line // out_height, line % out_height
         for out_column in range(out_width):
             target = (line * out_width + out_column) * channels
@@ -244,7 +249,8 @@ def average_pool_backward(
     images, height, width, channels = grad_x.shape
     out_height, out_width = grad.shape[1], grad.shape[2]
     flat_grad, flat_x = grad.reshape(-1), grad_x.reshape(-1)
-    for line in prange(images * height):
+    for place in prange(images * height):
+        line = np.int64(place)
         image, row = line // height, line % height
         for column in range(width):
             target = (line * width + column) * channels

@@ -15,8 +15,9 @@ import numpy as np
 
 from tinygrad_mlp.autodiff.mode import grad_enabled
 from tinygrad_mlp.autodiff.op import op
+from tinygrad_mlp.autodiff.ops.activation import relu_backward
 from tinygrad_mlp.autodiff.ops.channels import channel_rows, channels_second
-from tinygrad_mlp.autodiff.ops.checks import check_floats, reshaped
+from tinygrad_mlp.autodiff.ops.checks import check_choice, check_floats, reshaped
 from tinygrad_mlp.autodiff.tensor import Backward, Tensor, wrap
 from tinygrad_mlp.errors import ArgumentError, ShapeError
 from tinygrad_mlp.kernels import elementwise
@@ -35,6 +36,7 @@ def batch_norm(
     training: bool = False,
     momentum: float = 0.1,
     eps: float = 1e-5,
+    activation: str | None = None,
 ) -> Tensor:
     """(input - mean) / sqrt(variance + eps) * weight + bias for each channel (Ioffe & Szegedy 2015).
 
@@ -53,6 +55,8 @@ def batch_norm(
         The part of a running statistic that one batch replaces.
     eps:
         Added to the variance.
+    activation:
+        None or "relu", fused: the same bits as `relu` of the result, in fewer passes over memory.
 
     Raises
     ------
@@ -61,14 +65,16 @@ def batch_norm(
     DtypeError
         Integers, or float32 with float64.
     ArgumentError
-        Only one of the running statistics is given, or eps is negative.
+        Only one of the running statistics is given, eps is negative, or an unknown activation.
     """
     _check_batch_norm(input, running_mean, running_var, weight, bias, eps)
+    check_choice("batch_norm", "activation", activation, (None, "relu"))
     if running_mean is None or running_var is None:
-        return batch_norm_training(input, weight, bias, float(eps), None, 0.0)
+        return batch_norm_training(input, weight, bias, float(eps), None, 0.0, activation)
     if training:
-        return batch_norm_training(input, weight, bias, float(eps), (running_mean, running_var), float(momentum))
-    return batch_norm_inference(input, running_mean, running_var, weight, bias, float(eps))
+        running = (running_mean, running_var)
+        return batch_norm_training(input, weight, bias, float(eps), running, float(momentum), activation)
+    return batch_norm_inference(input, running_mean, running_var, weight, bias, float(eps), activation)
 
 
 def _check_batch_norm(
@@ -104,6 +110,7 @@ def batch_norm_training(
     eps: float,
     running: tuple[Tensor, Tensor] | None,
     momentum: float,
+    activation: str | None = None,
 ) -> tuple[Array, Backward]:
     """Batch norm with the statistics of the batch.
 
@@ -111,30 +118,17 @@ def batch_norm_training(
     forward pass before `backward` may move them again.
     """
     rows = channel_rows(input.array)  # (rows, C)
-    count, channels = rows.shape
-    if count < 2:
-        raise ShapeError(
-            f"batch_norm: training needs at least two values per channel, got {count} from input of shape "
-            f"{input.shape}; use a larger batch (drop_last=True drops a last one of 1), or eval mode"
-        )
-    scale, shift = _affine(channels, input.dtype, weight, bias)
-    mean, variance, inv_std = (np.empty(channels, input.dtype) for _ in range(3))
-    launch(kernels.batch_norm_statistics, rows, eps, mean, variance, inv_std)
-    if running is not None:
-        running_mean, running_var = running
-        launch(kernels.update_running, running_mean.array, running_var.array, mean, variance, momentum, count)
-        running_mean.counter[0] += 1
-        running_var.counter[0] += 1
-    out = np.empty(rows.shape, rows.dtype)
-    launch(kernels.batch_norm_forward, rows, scale, shift, mean, inv_std, out)
+    scale, shift = _affine(rows.shape[1], input.dtype, weight, bias)
+    mean, inv_std = _batch_statistics(input, rows, eps, running, momentum)
 
     def backward(grad: Tensor, out: Tensor) -> tuple[Tensor | None, ...]:
         if grad_enabled.get():
-            return _recorded_training_gradients(grad, input, weight, eps)
-        grads = _fused_gradients(kernels.batch_norm_backward, channel_rows(grad.array), rows, scale, mean, inv_std)
-        return wrap(channels_second(grads[0], input.shape)), wrap(grads[1]), wrap(grads[2])
+            before = grad if activation is None else relu_backward(grad, out)
+            return _recorded_training_gradients(before, input, weight, eps)
+        kernel = kernels.batch_norm_backward if activation is None else kernels.batch_norm_relu_backward
+        return _fused_channel_gradients(kernel, grad, input, rows, scale, shift, mean, inv_std)
 
-    return channels_second(out, input.shape), backward
+    return _normalized(input, rows, scale, shift, mean, inv_std, activation), backward
 
 
 @op
@@ -145,6 +139,7 @@ def batch_norm_inference(
     weight: Tensor | None,
     bias: Tensor | None,
     eps: float,
+    activation: str | None = None,
 ) -> tuple[Array, Backward]:
     """Batch norm with constant statistics."""
     rows = channel_rows(input.array)  # (rows, C)
@@ -152,17 +147,69 @@ def batch_norm_inference(
     scale, shift = _affine(channels, input.dtype, weight, bias)
     mean, inv_std = running_mean.array, np.empty(channels, input.dtype)
     launch(elementwise.rsqrt, apply_ufunc(np.add, running_var.array, eps), inv_std)
-    out = np.empty(rows.shape, rows.dtype)
-    launch(kernels.batch_norm_forward, rows, scale, shift, mean, inv_std, out)
 
     def backward(grad: Tensor, out: Tensor) -> tuple[Tensor | None, ...]:
         if grad_enabled.get():
-            grad_x, grad_weight, grad_bias = _recorded_inference_gradients(grad, input, weight, mean, inv_std)
-            return grad_x, None, None, grad_weight, grad_bias
-        grads = _fused_gradients(kernels.batch_norm_backward_eval, channel_rows(grad.array), rows, scale, mean, inv_std)
-        return wrap(channels_second(grads[0], input.shape)), None, None, wrap(grads[1]), wrap(grads[2])
+            before = grad if activation is None else relu_backward(grad, out)
+            grad_x, grad_weight, grad_bias = _recorded_inference_gradients(before, input, weight, mean, inv_std)
+        else:
+            kernel = kernels.batch_norm_backward_eval if activation is None else kernels.batch_norm_relu_backward_eval
+            grad_x, grad_weight, grad_bias = _fused_channel_gradients(
+                kernel, grad, input, rows, scale, shift, mean, inv_std
+            )
+        return grad_x, None, None, grad_weight, grad_bias
 
-    return channels_second(out, input.shape), backward
+    return _normalized(input, rows, scale, shift, mean, inv_std, activation), backward
+
+
+def _batch_statistics(
+    input: Tensor, rows: Array, eps: float, running: tuple[Tensor, Tensor] | None, momentum: float
+) -> tuple[Array, Array]:
+    """Mean and 1 / sqrt(variance + eps) of each channel; moves the running statistics."""
+    count, channels = rows.shape
+    if count < 2:
+        raise ShapeError(
+            f"batch_norm: training needs at least two values per channel, got {count} from input of shape "
+            f"{input.shape}; use a larger batch (drop_last=True drops a last one of 1), or eval mode"
+        )
+    mean, variance, inv_std = (np.empty(channels, rows.dtype) for _ in range(3))
+    launch(kernels.batch_norm_statistics, rows, eps, mean, variance, inv_std, work=rows.size)
+    if running is not None:
+        running_mean, running_var = running
+        launch(kernels.update_running, running_mean.array, running_var.array, mean, variance, momentum, count)
+        running_mean.counter[0] += 1
+        running_var.counter[0] += 1
+    return mean, inv_std
+
+
+def _normalized(
+    input: Tensor, rows: Array, scale: Array, shift: Array, mean: Array, inv_std: Array, activation: str | None
+) -> Array:
+    """The result, of the input's shape."""
+    out = np.empty(rows.shape, rows.dtype)
+    kernel = kernels.batch_norm_forward if activation is None else kernels.batch_norm_relu_forward
+    launch(kernel, rows, scale, shift, mean, inv_std, out, work=rows.size)
+    return channels_second(out, input.shape)
+
+
+def _fused_channel_gradients(
+    kernel: Kernel,
+    grad: Tensor,
+    input: Tensor,
+    rows: Array,
+    scale: Array,
+    shift: Array,
+    mean: Array,
+    inv_std: Array,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of input, weight (C,) and bias (C,) straight from a kernel."""
+    results = np.empty(rows.shape, rows.dtype), np.empty_like(scale), np.empty_like(scale)
+    constants = (scale, mean, inv_std) if kernel in _WITHOUT_BIAS else (scale, shift, mean, inv_std)
+    launch(kernel, channel_rows(grad.array), rows, *constants, *results, work=rows.size)
+    return wrap(channels_second(results[0], input.shape)), wrap(results[1]), wrap(results[2])
+
+
+_WITHOUT_BIAS = (kernels.batch_norm_backward, kernels.batch_norm_backward_eval)
 
 
 def _affine(size: int, dtype: np.dtype[Any], weight: Tensor | None, bias: Tensor | None) -> tuple[Array, Array]:
