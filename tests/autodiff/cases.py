@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import tests.autodiff.drawn as draw
 import tests.autodiff.references as ref
 from tests.autodiff.cases_conv import CONV
+from tests.autodiff.cases_norm import CHANNEL_NORMS
 from tests.autodiff.cases_pad import IMAGES
 from tests.autodiff.cases_pool import POOL
 from tinygrad_mlp.autodiff.ops import (
@@ -547,6 +548,7 @@ CASES: list[OpCase] = [
     *LINEAR,
     *CONV,
     *NORM,
+    *CHANNEL_NORMS,
     *LOSS,
     *POOL,
     *INPLACE,

@@ -203,3 +203,22 @@ def test_normalize_errors():
         normalize(Tensor(draw(3)), dim=1)
     with pytest.raises(DtypeError, match="int64"):
         normalize(Tensor(np.ones((2, 2), np.int64)))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_relu_fused_with_batch_norm(training):
+    x, mean, var = draw(3, 4, 5, 6), draw(4, seed=1), draw(4, seed=2) ** 2
+    weight, bias = draw(4, seed=3), draw(4, seed=4)
+
+    def run(fused):
+        leaves = [Tensor(array.copy(), requires_grad=True) for array in (x, weight, bias)]
+        running = Tensor(mean.copy()), Tensor(var.copy())
+        out = batch_norm(leaves[0], *running, *leaves[1:], training, activation="relu" if fused else None)
+        out = out if fused else out.relu()
+        out.backward(Tensor(draw(*x.shape, seed=5)))
+        return [out.array, *[leaf.grad.array for leaf in leaves], *[each.array for each in running]]
+
+    for together, apart in zip(run(True), run(False), strict=True):
+        np.testing.assert_array_equal(together, apart)
+    with pytest.raises(ArgumentError, match=r"unknown activation 'tanh'; expected one of None, 'relu'"):
+        batch_norm(Tensor(x), activation="tanh")

@@ -158,6 +158,34 @@ def test_a_fused_activation_has_the_bits_of_one_that_runs_by_itself(activation: 
     assert calls == ["Linear", activation.__name__] * 2
 
 
+@pytest.mark.parametrize(("kind", "shape"), [(nn.BatchNorm1d, (90, 5)), (nn.BatchNorm2d, (3, 5, 7, 9))])
+@pytest.mark.parametrize("training", [True, False])
+def test_batch_norm_and_relu_are_fused_with_the_same_bits(
+    kind: type[nn.Module], shape: tuple[int, ...], training: bool
+) -> None:
+    results: list[list[bytes]] = []
+    for watched in (False, True):
+        tg.manual_seed(0)
+        x = tg.randn(*shape, requires_grad=True)
+        net = nn.Sequential(kind(5), nn.ReLU()).train(training)
+        calls: list[str] = []
+        if watched:  # a hook is told of each module, so nothing is fused
+            net[1].register_forward_hook(lambda module, args, out, calls=calls: calls.append("ReLU"))
+        out = net(x)
+        (out * out).sum().backward()
+        assert len(calls) == watched
+        assert {node_name(out)} == ({"relu"} if watched else {f"batch_norm_{'training' if training else 'inference'}"})
+        gradients = [tensor.grad for tensor in (x, *net.parameters())]
+        states = [out, *gradients, *net.buffers()]
+        results.append([tensor.array.tobytes() for tensor in states if tensor is not None])
+    assert results[0] == results[1]
+
+
+def node_name(tensor: tg.Tensor) -> str:
+    assert tensor.node is not None
+    return tensor.node.name
+
+
 def test_what_must_be_seen_is_not_fused() -> None:
     class Loud(nn.ReLU):
         def forward(self, x: tg.Tensor) -> tg.Tensor:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tests.redzone import drivers, drivers_conv, drivers_pool, drivers_shape
+from tests.redzone import drivers, drivers_conv, drivers_norm, drivers_pool, drivers_shape
 
 __all__ = ["DRIVERS", "large"]
 
 DRIVERS: list[Callable[[Any], None]] = [
     *drivers.DRIVERS,
+    drivers_norm.channel_norms,
     drivers_pool.pools,
     drivers_conv.convolutions,
     drivers_shape.layouts,
@@ -19,6 +20,7 @@ DRIVERS: list[Callable[[Any], None]] = [
 # Called with a dtype and a number of threads.
 LARGE: list[Callable[[Any, int], None]] = [
     drivers.large,
+    drivers_norm.large_channel_norms,
     drivers_pool.large_pools,
     drivers_conv.large_convolutions,
     drivers_shape.large_layouts,

@@ -32,6 +32,7 @@ NEVER = {
     "augment_standardize": {0},
     "batch_norm_statistics": {0, 1},
     "batch_norm_backward": {0, 1},
+    "batch_norm_relu_backward": {0, 1},
     "convolve": {0},
     "convolve_backward": {0},
     "copy_rows": {0},

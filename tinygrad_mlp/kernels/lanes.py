@@ -38,7 +38,7 @@ def block_count(x: Array, lanes: int) -> int:
 def line_bounds(x: Array, lanes: int, block: int) -> tuple[int, int]:
     """First and last + 1 of the lines of a block, a part of one at the end included."""
     lines = (x.size + lanes - 1) // lanes
-    first = np.int64(block) * BLOCK_LINES  # in parallel loops numbers of blocks are unsigned, and mix to floats
+    first = int(np.int64(block)) * BLOCK_LINES  # in parallel loops numbers of blocks are unsigned, and mix to floats
     return first, min(first + BLOCK_LINES, lines)
 
 

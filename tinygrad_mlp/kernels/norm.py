@@ -14,7 +14,15 @@ import math
 import numpy as np
 
 from tinygrad_mlp.kernels.lanes import add_up, block_count, lane_count, line_bounds, repeated
-from tinygrad_mlp.kernels.launch import Array, device, kernel, prange, select
+from tinygrad_mlp.kernels.launch import Array, kernel, prange, select
+from tinygrad_mlp.kernels.norm_lines import (
+    gradient_sums,
+    input_gradient,
+    lane_means,
+    lane_squares,
+    move_block,
+    normalize,
+)
 from tinygrad_mlp.kernels.sums import (
     block_rows,
     carry,
@@ -54,8 +62,8 @@ def batch_norm_statistics(x: Array, eps: float, mean: Array, variance: Array, in
     sums, means, rests, squares = found[0], found[1], found[2], found[3]
     for block in prange(blocks):
         first, stop = line_bounds(x, lanes, block)
-        _lane_means(flat, first, stop, sums[block], means[block])
-        _lane_squares(flat, first, stop, means[block], rests[block], squares[block])
+        lane_means(flat, first, stop, sums[block], means[block])
+        lane_squares(flat, first, stop, means[block], rests[block], squares[block])
     add_up(sums, mean)
     count, zero, one, floor = x.dtype.type(x.shape[0]), x.dtype.type(0), x.dtype.type(1), x.dtype.type(eps)
     for c in range(mean.size):
@@ -63,7 +71,7 @@ def batch_norm_statistics(x: Array, eps: float, mean: Array, variance: Array, in
     center = repeated(mean, lanes)
     for block in range(blocks):
         first, stop = line_bounds(x, lanes, block)
-        _move_block(x.size, first, stop, center, means[block], rests[block], sums[block], squares[block])
+        move_block(x.size, first, stop, center, means[block], rests[block], sums[block], squares[block])
     rest = np.empty_like(mean)
     add_up(sums, rest)
     add_up(squares, variance)
@@ -73,57 +81,6 @@ def batch_norm_statistics(x: Array, eps: float, mean: Array, variance: Array, in
         mean[c] += step
         variance[c] = select(spread < zero, zero, spread)
         inv_std[c] = one / math.sqrt(variance[c] + floor)
-
-
-@device
-def _lane_means(x: Array, first: int, stop: int, sums: Array, means: Array) -> None:
-    """Sum and mean of each lane over the lines of a block."""
-    lanes = sums.size
-    for j in range(lanes):
-        sums[j] = x.dtype.type(0)
-    for line in range(first, stop):
-        begin = np.uint64(line * lanes)
-        for j in range(np.uint64(min(lanes, x.size - line * lanes))):
-            sums[j] += x[begin + j]
-    whole, full, short = _lines_of_lanes(x.size, first, stop, lanes)
-    for j in range(lanes):
-        means[j] = sums[j] / x.dtype.type(max(full if j < whole else short, 1))
-
-
-@device
-def _lines_of_lanes(size: int, first: int, stop: int, lanes: int) -> tuple[int, int, int]:
-    """How many lanes the last line of a block has, how many lines those have, and how many the others."""
-    return size - (stop - 1) * lanes, stop - first, stop - first - 1
-
-
-@device
-def _lane_squares(x: Array, first: int, stop: int, means: Array, rests: Array, squares: Array) -> None:
-    """Sums over the lines of a block of the differences to the lanes' means, and of their squares."""
-    lanes = means.size
-    for j in range(lanes):
-        rests[j], squares[j] = x.dtype.type(0), x.dtype.type(0)
-    for line in range(first, stop):
-        begin = np.uint64(line * lanes)
-        for j in range(np.uint64(min(lanes, x.size - line * lanes))):
-            difference = x[begin + j] - means[j]
-            rests[j] += difference
-            squares[j] += difference * difference
-
-
-@device
-def _move_block(
-    size: int, first: int, stop: int, center: Array, means: Array, rests: Array, sums: Array, squares: Array
-) -> None:
-    """From differences to the block's own means to those to `center`: their sums, and the sums of their squares."""
-    lanes, zero = means.size, means.dtype.type(0)
-    whole, full, short = _lines_of_lanes(size, first, stop, lanes)
-    for j in range(lanes):
-        lines = means.dtype.type(full if j < whole else short)
-        rest = rests[j] / means.dtype.type(max(full if j < whole else short, 1))
-        own = squares[j] - rest * rests[j]
-        difference = means[j] - center[j] + rest
-        sums[j] = lines * difference
-        squares[j] = select(own < zero, zero, own) + sums[j] * difference
 
 
 @kernel(writes=("running_mean", "running_var"))
@@ -151,7 +108,7 @@ def batch_norm_forward(x: Array, weight: Array, bias: Array, mean: Array, inv_st
     flat, target = x.reshape(-1), out.reshape(-1)
     for block in prange(block_count(x, lanes)):
         first, stop = line_bounds(x, lanes, block)
-        _normalize(flat, first, stop, center, scale, shift, False, target)
+        normalize(flat, first, stop, center, scale, shift, False, target)
 
 
 @kernel(writes=("out",), parallel=True)
@@ -162,19 +119,7 @@ def batch_norm_relu_forward(x: Array, weight: Array, bias: Array, mean: Array, i
     flat, target = x.reshape(-1), out.reshape(-1)
     for block in prange(block_count(x, lanes)):
         first, stop = line_bounds(x, lanes, block)
-        _normalize(flat, first, stop, center, scale, shift, True, target)
-
-
-@device
-def _normalize(
-    x: Array, first: int, stop: int, center: Array, scale: Array, shift: Array, relu: bool, out: Array
-) -> None:
-    lanes, zero = center.size, x.dtype.type(0)
-    for line in range(first, stop):
-        begin = np.uint64(line * lanes)
-        for j in range(np.uint64(min(lanes, x.size - line * lanes))):
-            y = (x[begin + j] - center[j]) * scale[j] + shift[j]
-            out[begin + j] = select(relu & (zero > y), zero, y)
+        normalize(flat, first, stop, center, scale, shift, True, target)
 
 
 # The derivatives. With g the gradient that arrives (0 where relu has cut), z = (x - mean) inv_std and means over rows:
@@ -184,68 +129,6 @@ def _normalize(
 #     grad_x = weight inv_std g                                      with constant statistics.
 #
 # grad, x (rows, C), the others (C,) -> grad_x (rows, C), grad_weight (C,), grad_bias (C,).
-
-
-@device
-def _gradient_sums(
-    grad: Array,
-    x: Array,
-    first: int,
-    stop: int,
-    center: Array,
-    scale: Array,
-    shift: Array,
-    relu: bool,
-    sums: Array,
-    products: Array,
-) -> None:
-    """Sums over the lines of a block of g and of g (x - mean)."""
-    lanes, zero = center.size, x.dtype.type(0)
-    cut = np.empty(lanes if relu else 0, x.dtype)
-    for j in range(lanes):
-        sums[j], products[j] = zero, zero
-    for line in range(first, stop):
-        begin, width = np.uint64(line * lanes), np.uint64(min(lanes, x.size - line * lanes))
-        if relu:
-            for j in range(width):  # apart from the sums, or too many arrays stand in the way of vector code
-                y = (x[begin + j] - center[j]) * scale[j] + shift[j]
-                cut[j] = select(y <= zero, zero, grad[begin + j])
-            for j in range(width):
-                sums[j] += cut[j]
-                products[j] += cut[j] * (x[begin + j] - center[j])
-        else:
-            for j in range(width):
-                sums[j] += grad[begin + j]
-                products[j] += grad[begin + j] * (x[begin + j] - center[j])
-
-
-@device
-def _input_gradient(
-    grad: Array,
-    x: Array,
-    first: int,
-    stop: int,
-    center: Array,
-    scale: Array,
-    shift: Array,
-    offset: Array,
-    slope: Array,
-    relu: bool,
-    training: bool,
-    grad_x: Array,
-) -> None:
-    """Scale * (g - offset) - slope * (x - mean) in training, else scale * g, for the lines of a block."""
-    lanes, zero = center.size, x.dtype.type(0)
-    for line in range(first, stop):
-        begin = np.uint64(line * lanes)
-        for j in range(np.uint64(min(lanes, x.size - line * lanes))):
-            g, difference = grad[begin + j], x[begin + j] - center[j]
-            if relu:
-                g = select(difference * scale[j] + shift[j] <= zero, zero, g)
-            if training:
-                grad_x[begin + j] = scale[j] * (g - offset[j]) - slope[j] * difference
-            else:
-                grad_x[begin + j] = scale[j] * g
 
 
 @kernel(writes=("grad_x", "grad_weight", "grad_bias"), parallel=True)
@@ -268,7 +151,7 @@ def batch_norm_backward(
     sums, products = found[0], found[1]
     for block in prange(blocks):
         first, stop = line_bounds(x, lanes, block)
-        _gradient_sums(flat_grad, flat_x, first, stop, center, scale, scale, False, sums[block], products[block])
+        gradient_sums(flat_grad, flat_x, first, stop, center, scale, scale, False, sums[block], products[block])
     add_up(sums, grad_bias)
     add_up(products, grad_weight)
     for c in range(grad_weight.size):
@@ -278,7 +161,7 @@ def batch_norm_backward(
     slope = repeated(share * grad_weight * (inv_std * inv_std * weight), lanes)
     for block in prange(blocks):
         first, stop = line_bounds(x, lanes, block)
-        _input_gradient(flat_grad, flat_x, first, stop, center, scale, scale, offset, slope, False, True, target)
+        input_gradient(flat_grad, flat_x, first, stop, center, scale, scale, offset, slope, False, True, target)
 
 
 @kernel(writes=("grad_x", "grad_weight", "grad_bias"), parallel=True)
@@ -303,7 +186,7 @@ def batch_norm_relu_backward(
     sums, products = found[0], found[1]
     for block in prange(blocks):
         first, stop = line_bounds(x, lanes, block)
-        _gradient_sums(flat_grad, flat_x, first, stop, center, scale, shift, True, sums[block], products[block])
+        gradient_sums(flat_grad, flat_x, first, stop, center, scale, shift, True, sums[block], products[block])
     add_up(sums, grad_bias)
     add_up(products, grad_weight)
     for c in range(grad_weight.size):
@@ -313,7 +196,7 @@ def batch_norm_relu_backward(
     slope = repeated(share * grad_weight * (inv_std * inv_std * weight), lanes)
     for block in prange(blocks):
         first, stop = line_bounds(x, lanes, block)
-        _input_gradient(flat_grad, flat_x, first, stop, center, scale, shift, offset, slope, True, True, target)
+        input_gradient(flat_grad, flat_x, first, stop, center, scale, shift, offset, slope, True, True, target)
 
 
 @kernel(writes=("grad_x", "grad_weight", "grad_bias"), parallel=True)
@@ -336,14 +219,14 @@ def batch_norm_backward_eval(
     sums, products = found[0], found[1]
     for block in prange(blocks):
         first, stop = line_bounds(x, lanes, block)
-        _gradient_sums(flat_grad, flat_x, first, stop, center, scale, scale, False, sums[block], products[block])
+        gradient_sums(flat_grad, flat_x, first, stop, center, scale, scale, False, sums[block], products[block])
     add_up(sums, grad_bias)
     add_up(products, grad_weight)
     for c in range(grad_weight.size):
         grad_weight[c] *= inv_std[c]
     for block in prange(blocks):
         first, stop = line_bounds(x, lanes, block)
-        _input_gradient(flat_grad, flat_x, first, stop, center, scale, scale, scale, scale, False, False, target)
+        input_gradient(flat_grad, flat_x, first, stop, center, scale, scale, scale, scale, False, False, target)
 
 
 @kernel(writes=("grad_x", "grad_weight", "grad_bias"), parallel=True)
@@ -368,14 +251,14 @@ def batch_norm_relu_backward_eval(
     sums, products = found[0], found[1]
     for block in prange(blocks):
         first, stop = line_bounds(x, lanes, block)
-        _gradient_sums(flat_grad, flat_x, first, stop, center, scale, shift, True, sums[block], products[block])
+        gradient_sums(flat_grad, flat_x, first, stop, center, scale, shift, True, sums[block], products[block])
     add_up(sums, grad_bias)
     add_up(products, grad_weight)
     for c in range(grad_weight.size):
         grad_weight[c] *= inv_std[c]
     for block in prange(blocks):
         first, stop = line_bounds(x, lanes, block)
-        _input_gradient(flat_grad, flat_x, first, stop, center, scale, shift, scale, scale, True, False, target)
+        input_gradient(flat_grad, flat_x, first, stop, center, scale, shift, scale, scale, True, False, target)
 
 
 @kernel(writes=("out", "mean", "inv_std"))

@@ -15,6 +15,7 @@ from tinygrad_mlp.nn.conv import Conv1d, Conv2d
 from tinygrad_mlp.nn.linear import Linear
 from tinygrad_mlp.nn.module import Module
 from tinygrad_mlp.nn.names import did_you_mean
+from tinygrad_mlp.nn.norm import BatchNorm1d, BatchNorm2d
 from tinygrad_mlp.nn.parameter import Parameter
 
 __all__ = ["ModuleDict", "ModuleList", "ParameterList", "Sequential"]
@@ -126,6 +127,8 @@ _FUSED: dict[type[Module], dict[type[Module], str]] = {
     Linear: _ACTIVATIONS,
     Conv1d: _ACTIVATIONS,
     Conv2d: _ACTIVATIONS,
+    BatchNorm1d: {ReLU: "relu"},
+    BatchNorm2d: {ReLU: "relu"},
 }
 
 

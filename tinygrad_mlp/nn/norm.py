@@ -70,8 +70,11 @@ class _BatchNorm(Module):
             init.ones_(self.weight)
             init.zeros_(self.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Of the shape of x; in training the running statistics move towards those of the batch."""
+    def forward(self, x: Tensor, activation: str | None = None) -> Tensor:
+        """Of the shape of x; in training the running statistics move towards those of the batch.
+
+        `activation="relu"` cuts the result at 0 on the way; `nn.Sequential` does so where a ReLU follows.
+        """
         if x.ndim not in self._ndims or x.shape[1] != self.num_features:
             expected = self._shapes.format(self.num_features)
             raise ShapeError(f"{type(self).__name__}: input has shape {x.shape}, expected {expected}")
@@ -84,6 +87,7 @@ class _BatchNorm(Module):
             training=self.training,
             momentum=self._next_momentum(),
             eps=self.eps,
+            activation=activation,
         )
         if self.training and self.num_batches_tracked is not None:
             with no_grad():

@@ -1,0 +1,36 @@
+"""Norms of channels, with what is fused with them; rows enough that several make a line of lanes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tinygrad_mlp as tg
+import tinygrad_mlp.nn.functional as F
+from tests.redzone.drivers import SIZES, back, numbers, others, refusing_nothing
+
+__all__ = ["channel_norms", "large_channel_norms"]
+
+
+def channel_norms(dtype: Any) -> None:
+    """Rows and channels through all sizes, and channels once more with many rows."""
+    for size in SIZES:
+        (other,) = others()
+        for rows, channels in ((size, other), (other, size), (200 + size, size)):
+            running = [numbers(channels, dtype=dtype, grad=False) for _ in range(2)]
+            affine = [numbers(channels, dtype=dtype) for _ in range(2)]
+            for training in (True, False):
+                with refusing_nothing(rows, channels):
+                    x = numbers(rows, channels, dtype=dtype)
+                    for activation in (None, "relu"):
+                        back(F.batch_norm(x, *running, *affine, training=training, activation=activation))
+
+
+def large_channel_norms(dtype: Any, threads: int = 2) -> None:
+    """Work that several threads share; sizes that no line, block or number of threads divides."""
+    tg.set_num_threads(threads)
+    for shape in ((33, 17, 31, 29), (100_003, 3)):
+        x = numbers(*shape, dtype=dtype)
+        running = [numbers(shape[1], dtype=dtype, grad=False) for _ in range(2)]
+        for training in (True, False):
+            for activation in (None, "relu"):
+                back(F.batch_norm(x, *running, training=training, activation=activation))
