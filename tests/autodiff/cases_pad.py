@@ -26,8 +26,8 @@ def channels_last(min_side: int = 0, max_side: int = 4) -> st.SearchStrategy[Any
 def padded_images(draw: st.DrawFn) -> Arguments:
     """Images, widths for their height and width, and a mode."""
     mode = draw(st.sampled_from(["constant", "reflect", "replicate", "circular"]))
-    x = draw(channels_last(min_side=3))
-    widths = draw(st.lists(st.integers(0 if mode in ("reflect", "circular") else -1, 2), min_size=4, max_size=4))
+    x = draw(channels_last(min_side=4, max_side=5))
+    widths = draw(st.lists(st.integers(0 if mode == "reflect" else -1, 2), min_size=4, max_size=4))
     return Arguments((x, widths), {"mode": mode})
 
 

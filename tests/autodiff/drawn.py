@@ -127,7 +127,8 @@ def border_pads(draw: Draw) -> Arguments:
     pairs: list[int] = []
     for size in x.shape[::-1][: draw(st.integers(0, x.ndim))]:
         widest = size - 1 if mode == "reflect" else size
-        pairs += [draw(st.integers(0, widest)), draw(st.integers(-(size - 1) if mode == "replicate" else 0, widest))]
+        after = draw(st.integers(0 if mode == "reflect" else -(size - 1), widest))
+        pairs += [draw(st.integers(0, widest + min(after, 0) if mode == "circular" else widest)), after]
     return Arguments((x, pairs), {"mode": mode})
 
 

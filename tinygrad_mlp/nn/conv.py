@@ -130,7 +130,7 @@ class _Conv(Module):
             ("bias", self.bias is not None, True),
             ("padding_mode", self.padding_mode, "zeros"),
         ]
-        return text + "".join(f", {name}={value!r}" for name, value, default in settings if value != default)
+        return text + "".join(f", {name}={value}" for name, value, default in settings if value != default)
 
 
 class Conv2d(_Conv):

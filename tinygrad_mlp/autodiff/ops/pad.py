@@ -146,6 +146,9 @@ def pad(x: Tensor, pad: Sequence[int], mode: str = "constant", value: float | No
         return pad_constant(x, widths, 0.0 if value is None else value)
     if value is not None:
         raise ArgumentError(f"pad: value belongs to mode 'constant', not to {mode!r}")
+    if mode == "circular" and min(flat, default=0) < 0:  # what is cut off does not come back at the other side
+        x = pad_constant(x, tuple([(min(before, 0), min(after, 0)) for before, after in widths]), 0.0)
+        widths = tuple([(max(before, 0), max(after, 0)) for before, after in widths])
     source, widest = _BORDERS[mode]
     for dim, (before, after) in enumerate(widths):
         if max(before, after) > max(widest(x.shape[dim]), 0):
