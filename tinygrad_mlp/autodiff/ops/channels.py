@@ -8,6 +8,7 @@ import numpy as np
 
 from tinygrad_mlp.autodiff.ops.checks import reshaped
 from tinygrad_mlp.kernels.launch import Array
+from tinygrad_mlp.kernels.memory import empty
 from tinygrad_mlp.kernels.transpose import copy_across
 
 __all__ = ["channel_rows", "channels_second", "images_of", "lies_channels_last", "pixels_of"]
@@ -23,7 +24,7 @@ def pixels_of(images: Array) -> Array:
     pixels = np.moveaxis(images, 1, -1)
     if pixels.flags.c_contiguous:
         return pixels
-    dense = np.empty(pixels.shape, images.dtype)
+    dense = empty(pixels.shape, images.dtype)
     copy_across(pixels, dense)
     return dense
 

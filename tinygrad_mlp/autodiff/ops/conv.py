@@ -23,6 +23,7 @@ from tinygrad_mlp.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_mlp.kernels import conv as kernels
 from tinygrad_mlp.kernels.conv_tables import Geometry
 from tinygrad_mlp.kernels.launch import Array
+from tinygrad_mlp.kernels.memory import empty
 
 __all__ = ["conv1d", "conv2d", "convolve", "convolve_input_gradient", "convolve_weight_gradient"]
 
@@ -205,7 +206,7 @@ def convolve(
     """`conv2d` with all that it checks and works out done: (N, in, H, W) -> (N, out, OH, OW)."""
     x = pixels_of(input.array)
     bias_array = None if bias is None else bias.array
-    array = np.empty((x.shape[0], *geometry.out_size, geometry.out_channels), x.dtype)
+    array = empty((x.shape[0], *geometry.out_size, geometry.out_channels), x.dtype)
     kernels.conv_forward(x, weight.array, bias_array, geometry, array, ACTIVATIONS[activation])
 
     def backward(grad: Tensor, out: Tensor) -> tuple[Tensor | None, ...]:
@@ -232,7 +233,7 @@ def _fused_gradients(
     geometry: Geometry,
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """Those gradients that are needed, in one pass over the images."""
-    grad_x = np.empty((grad.shape[0], *geometry.size, geometry.channels), grad.dtype) if needs_grad(input) else None
+    grad_x = empty((grad.shape[0], *geometry.size, geometry.channels), grad.dtype) if needs_grad(input) else None
     grad_weight = _weight_memory(weight) if needs_grad(weight) else None
     grad_bias = gradient_array(bias) if bias is not None and bias.requires_grad else None
     in_order = None if grad_weight is None else grad_weight.transpose(2, 3, 1, 0)
@@ -256,7 +257,7 @@ def _weight_memory(weight: Tensor) -> Array:
 def convolve_input_gradient(grad: Tensor, weight: Tensor, geometry: Geometry) -> tuple[Array, Backward]:
     """Gradient of `convolve` for its input: (N, out, OH, OW), (out, in / groups, kH, kW) -> (N, in, H, W)."""
     pixels = pixels_of(grad.array)
-    array = np.empty((pixels.shape[0], *geometry.size, geometry.channels), pixels.dtype)
+    array = empty((pixels.shape[0], *geometry.size, geometry.channels), pixels.dtype)
     kernels.conv_backward(pixels, None, None, weight.array, geometry, array, None, None)
 
     def backward(double: Tensor, out: Tensor) -> tuple[Tensor | None, Tensor | None]:

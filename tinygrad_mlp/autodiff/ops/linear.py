@@ -27,6 +27,7 @@ from tinygrad_mlp.kernels import elementwise
 from tinygrad_mlp.kernels import matmul as kernels
 from tinygrad_mlp.kernels.approx import NONE, RELU, SIGMOID, TANH
 from tinygrad_mlp.kernels.launch import Array, launch
+from tinygrad_mlp.kernels.memory import empty, empty_like
 
 __all__ = ["ACTIVATIONS", "METHODS", "SLOPES", "bmm", "dot", "linear", "matmul", "mm", "mv", "outer"]
 
@@ -205,7 +206,7 @@ def linear(
             return _recorded_gradients(before, input, weight, bias)
         return _fused_gradients(grad.array, out.array, activation, input, weight, bias)
 
-    array = np.empty((*x.shape[:-1], weight_array.shape[0]), x.dtype)
+    array = empty((*x.shape[:-1], weight_array.shape[0]), x.dtype)
     bias_array = None if bias is None else bias.array
     # (rows, in) @ (in, out) -> (rows, out)
     kernels.matmul(rows_of(x), weight_array.T, rows_of(array), bias_array, ACTIVATIONS[activation])
@@ -273,13 +274,13 @@ def _fused_gradients(
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """Gradients straight from the kernels: the gradients of weight and bias in one pass over grad."""
     if activation is not None:
-        slope = np.empty_like(out)
+        slope = empty_like(out)
         launch(_SLOPE_KERNELS[activation], grad, out, slope)
         grad = slope
     grad_x = grad_weight = grad_bias = None
     x, flat = input.array, rows_of(grad)
     if input.requires_grad:
-        input_array = np.empty(x.shape, x.dtype)
+        input_array = empty(x.shape, x.dtype)
         kernels.matmul(flat, weight.array, rows_of(input_array))  # (rows, out) @ (out, in) -> (rows, in)
         grad_x = wrap(input_array)
     bias_array = gradient_array(bias) if bias is not None and bias.requires_grad else None

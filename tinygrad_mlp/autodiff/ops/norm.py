@@ -23,6 +23,7 @@ from tinygrad_mlp.errors import ArgumentError, ShapeError
 from tinygrad_mlp.kernels import elementwise
 from tinygrad_mlp.kernels import norm as kernels
 from tinygrad_mlp.kernels.launch import Array, Kernel, apply_ufunc, launch
+from tinygrad_mlp.kernels.memory import empty
 
 __all__ = ["batch_norm", "batch_norm_inference", "batch_norm_training", "cosine_similarity", "layer_norm", "normalize"]
 
@@ -186,7 +187,7 @@ def _normalized(
     input: Tensor, rows: Array, scale: Array, shift: Array, mean: Array, inv_std: Array, activation: str | None
 ) -> Array:
     """The result, of the input's shape."""
-    out = np.empty(rows.shape, rows.dtype)
+    out = empty(rows.shape, rows.dtype)
     kernel = kernels.batch_norm_forward if activation is None else kernels.batch_norm_relu_forward
     launch(kernel, rows, scale, shift, mean, inv_std, out, work=rows.size)
     return channels_second(out, input.shape)
@@ -203,7 +204,7 @@ def _fused_channel_gradients(
     inv_std: Array,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of input, weight (C,) and bias (C,) straight from a kernel."""
-    results = np.empty(rows.shape, rows.dtype), np.empty_like(scale), np.empty_like(scale)
+    results = empty(rows.shape, rows.dtype), np.empty_like(scale), np.empty_like(scale)
     constants = (scale, mean, inv_std) if kernel in _WITHOUT_BIAS else (scale, shift, mean, inv_std)
     launch(kernel, channel_rows(grad.array), rows, *constants, *results, work=rows.size)
     return wrap(channels_second(results[0], input.shape)), wrap(results[1]), wrap(results[2])
@@ -229,7 +230,7 @@ def _fused_gradients(
     kernel: Kernel, grad: Array, rows: Array, scale: Array, mean: Array, inv_std: Array
 ) -> tuple[Array, Array, Array]:
     """Gradients of rows (rows, C), weight (C,) and bias (C,)."""
-    grad_x, grad_weight, grad_bias = np.empty(rows.shape, rows.dtype), np.empty_like(scale), np.empty_like(scale)
+    grad_x, grad_weight, grad_bias = empty(rows.shape, rows.dtype), np.empty_like(scale), np.empty_like(scale)
     launch(kernel, grad, rows, scale, mean, inv_std, grad_x, grad_weight, grad_bias)
     return grad_x, grad_weight, grad_bias
 
@@ -304,7 +305,7 @@ def layer_norm(
     size = math.prod(shape)
     rows = reshaped(input.array, (input.numel() // max(size, 1), size))
     scale, shift = _affine(size, input.dtype, weight, bias)
-    out = np.empty(rows.shape, rows.dtype)
+    out = empty(rows.shape, rows.dtype)
     mean, inv_std = np.empty(len(rows), rows.dtype), np.empty(len(rows), rows.dtype)
     launch(kernels.layer_norm_forward, rows, scale, shift, float(eps), out, mean, inv_std)
 

@@ -19,6 +19,7 @@ from tinygrad_mlp.autodiff.tensor import Backward, Tensor, wrap
 from tinygrad_mlp.errors import ArgumentError, ShapeError
 from tinygrad_mlp.kernels import pool as kernels
 from tinygrad_mlp.kernels.launch import Array, launch
+from tinygrad_mlp.kernels.memory import empty
 from tinygrad_mlp.kernels.pool import Taps
 
 __all__ = [
@@ -79,7 +80,7 @@ def max_pool2d(
     for size, axis, count in ((input.shape[-2], rows, height), (input.shape[-1], columns, width)):
         if axis.dilation > size:
             _check_windows_hold_pixels(input.shape, size, axis, count)
-    taps = np.empty((images.shape[0], height, width, images.shape[1]), _tap_dtype(rows, columns))
+    taps = empty((images.shape[0], height, width, images.shape[1]), _tap_dtype(rows, columns))
     places = _Maxima(rows, columns, taps)
     out = max_windows(images, places)
     values = out if input.ndim == 4 else out.squeeze(0)
@@ -260,7 +261,7 @@ def _halves(places: _Maxima, size: tuple[int, ...]) -> bool:
 def max_windows(input: Tensor, maxima: _Maxima) -> tuple[Array, Backward]:
     """Maximum of each window: input (N, C, H, W) -> (N, C, OH, OW). Writes to `maxima` where they were."""
     pixels = pixels_of(input.array)  # (N, H, W, C)
-    out = np.empty(maxima.taps.shape, pixels.dtype)  # (N, OH, OW, C)
+    out = empty(maxima.taps.shape, pixels.dtype)  # (N, OH, OW, C)
     if _halves(maxima, pixels.shape):
         launch(kernels.max_pool_halving, pixels, out, maxima.taps, work=pixels.size)
     else:
@@ -277,7 +278,7 @@ def max_windows(input: Tensor, maxima: _Maxima) -> tuple[Array, Backward]:
 def spread_maxima(grad: Tensor, maxima: _Maxima, shape: tuple[int, ...]) -> tuple[Array, Backward]:
     """Each gradient at the pixel that was the maximum: (N, C, OH, OW) -> images of this shape, (N, C, H, W)."""
     images, channels, height, width = shape
-    pixels, out = pixels_of(grad.array), np.empty((images, height, width, channels), grad.dtype)
+    pixels, out = pixels_of(grad.array), empty((images, height, width, channels), grad.dtype)
     if _halves(maxima, out.shape):
         launch(kernels.max_pool_halving_backward, pixels, maxima.taps, out, work=out.size)
     else:
@@ -338,7 +339,7 @@ def average_windows(input: Tensor, windows: _Windows) -> tuple[Array, Backward]:
     pixels = pixels_of(input.array)  # (N, H, W, C)
     images, height, width, channels = pixels.shape
     rows, columns = windows.rows.windows, windows.columns.windows
-    out = np.empty((images, rows.shape[1], columns.shape[1], channels), pixels.dtype)
+    out = empty((images, rows.shape[1], columns.shape[1], channels), pixels.dtype)
     launch(kernels.average_pool, pixels, rows, columns, out, work=max(pixels.size, out.size))
 
     def backward(grad: Tensor, out: Tensor) -> tuple[Tensor | None, ...]:
@@ -351,7 +352,7 @@ def average_windows(input: Tensor, windows: _Windows) -> tuple[Array, Backward]:
 def spread_means(grad: Tensor, windows: _Windows, size: tuple[int, int]) -> tuple[Array, Backward]:
     """Each gradient, divided as the sum was, at all pixels of its window: (N, C, OH, OW) -> (N, C, *size)."""
     pixels = pixels_of(grad.array)  # (N, OH, OW, C)
-    out = np.empty((pixels.shape[0], *size, pixels.shape[3]), pixels.dtype)
+    out = empty((pixels.shape[0], *size, pixels.shape[3]), pixels.dtype)
     (rows, row_covers), (columns, column_covers) = windows
     launch(kernels.average_pool_backward, pixels, rows, columns, row_covers, column_covers, out, work=out.size)
 

@@ -16,6 +16,7 @@ from tinygrad_mlp.autodiff.random_state import default_generator
 from tinygrad_mlp.autodiff.tensor import Backward, Tensor, wrap
 from tinygrad_mlp.errors import ArgumentError, ShapeError
 from tinygrad_mlp.kernels.launch import Array
+from tinygrad_mlp.kernels.memory import empty_like
 from tinygrad_mlp.kernels.random import DropoutMask, Generator, apply_dropout, draw_dropout
 
 __all__ = ["METHODS", "dropout", "dropout2d", "normal_", "random_dropout", "same_dropout", "uniform_"]
@@ -71,7 +72,7 @@ def _check_dropout(name: str, input: Tensor, p: float) -> None:
 @op
 def random_dropout(input: Tensor, p: float, generator: Generator) -> tuple[Array, Backward]:
     """Dropout with a mask drawn now."""
-    array = np.empty_like(input.array)
+    array = empty_like(input.array)
     mask = draw_dropout(input.array, p, generator, array)
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
@@ -83,7 +84,7 @@ def random_dropout(input: Tensor, p: float, generator: Generator) -> tuple[Array
 @op
 def same_dropout(input: Tensor, mask: DropoutMask) -> tuple[Array, Backward]:
     """Dropout with a mask that was drawn before: linear, and so its own derivative."""
-    array = np.empty_like(input.array)
+    array = empty_like(input.array)
     apply_dropout(input.array, mask, array)
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:

@@ -26,6 +26,7 @@ from tinygrad_mlp.autodiff.tensor import Backward, Tensor, wrap
 from tinygrad_mlp.errors import ArgumentError, ShapeError
 from tinygrad_mlp.kernels.copy import converted, copy
 from tinygrad_mlp.kernels.launch import Array, launch
+from tinygrad_mlp.kernels.memory import empty, empty_like
 from tinygrad_mlp.kernels.transpose import copy_across
 
 __all__ = [
@@ -240,7 +241,7 @@ def clone(x: Tensor) -> tuple[Array, Backward]:
     def backward(grad: Tensor, out: Tensor) -> Tensor:
         return grad
 
-    array = np.empty_like(x.array)
+    array = empty_like(x.array)
     launch(copy, x.array, array)
     return array, backward
 
@@ -252,7 +253,7 @@ def row_major(x: Tensor) -> tuple[Array, Backward]:
     def backward(grad: Tensor, out: Tensor) -> Tensor:
         return channels_last(grad) if lies_channels_last(x.array) else grad
 
-    array = np.empty(x.shape, x.dtype)
+    array = empty(x.shape, x.dtype)
     copy_across(x.array, array)
     return array, backward
 
@@ -264,7 +265,7 @@ def channels_last(x: Tensor) -> tuple[Array, Backward]:
     def backward(grad: Tensor, out: Tensor) -> Tensor:
         return grad
 
-    pixels = np.empty((x.shape[0], *x.shape[2:], x.shape[1]), x.dtype)
+    pixels = empty((x.shape[0], *x.shape[2:], x.shape[1]), x.dtype)
     array = images_of(pixels)
     copy_across(x.array, array)
     return array, backward

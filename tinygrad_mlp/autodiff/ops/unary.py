@@ -11,6 +11,7 @@ from tinygrad_mlp.errors import DtypeError
 from tinygrad_mlp.kernels.copy import converted
 from tinygrad_mlp.kernels.elementwise import fill
 from tinygrad_mlp.kernels.launch import Array, Kernel, apply_ufunc, launch
+from tinygrad_mlp.kernels.memory import empty_like
 from tinygrad_mlp.kernels.transpose import in_order_of
 
 __all__ = ["apply_flat", "array_of", "float_ufunc", "floating", "zero_gradient"]
@@ -46,7 +47,7 @@ def apply_flat(kernel: Kernel, x: Tensor, *arguments: Tensor | float) -> Array:
         if isinstance(argument, Tensor):
             argument = like = argument.array
         others.append(argument)
-    out = np.empty_like(like)
+    out = empty_like(like)
     if array.strides != out.strides and array.shape == out.shape:
         array = in_order_of(out, array)
     launch(kernel, array, *others, out, work=out.size // 2)  # threads pay from 400,000 elements
@@ -55,6 +56,6 @@ def apply_flat(kernel: Kernel, x: Tensor, *arguments: Tensor | float) -> Array:
 
 def zero_gradient(x: Tensor) -> Tensor:
     """The gradient of a step function by x: 0 everywhere, as in PyTorch."""
-    out = np.empty_like(x.array)
+    out = empty_like(x.array)
     launch(fill, out, 0.0)
     return wrap(out)
