@@ -8,8 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from tinygrad_mlp.autodiff.dtypes import DtypeLike
-from tinygrad_mlp.autodiff.ops.checks import check_choice
-from tinygrad_mlp.autodiff.ops.conv import sizes
+from tinygrad_mlp.autodiff.ops.checks import check_choice, check_sizes
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.errors import ArgumentError, ShapeError
 from tinygrad_mlp.kernels.random import Generator
@@ -55,9 +54,9 @@ class _Conv(Module):
         layer, dims = type(self).__name__, self._dims
         self.in_channels = check_size(layer, "in_channels", in_channels)
         self.out_channels = check_size(layer, "out_channels", out_channels)
-        self.kernel_size = sizes(layer, "kernel_size", kernel_size, dims, 1)
-        self.stride = sizes(layer, "stride", stride, dims, 1)
-        self.dilation = sizes(layer, "dilation", dilation, dims, 1)
+        self.kernel_size = check_sizes(layer, "kernel_size", kernel_size, 1, dims)
+        self.stride = check_sizes(layer, "stride", stride, 1, dims)
+        self.dilation = check_sizes(layer, "dilation", dilation, 1, dims)
         self.groups = check_size(layer, "groups", groups)
         if self.in_channels % self.groups or self.out_channels % self.groups:
             raise ArgumentError(
@@ -73,7 +72,7 @@ class _Conv(Module):
                 raise ArgumentError(f"{layer}: padding 'same' with stride {self.stride}: only stride 1 keeps the size")
             self.padding = padding
         else:
-            self.padding = sizes(layer, "padding", padding, dims, 0)
+            self.padding = check_sizes(layer, "padding", padding, 0, dims)
         kind = check_dtype(layer, dtype)
         # Memory (kernel, in / groups, out) beneath (out, in / groups, kernel).
         stored = np.empty((*self.kernel_size, self.in_channels // self.groups, self.out_channels), kind)

@@ -21,7 +21,7 @@ def lies_channels_last(images: Array) -> bool:
 
 def pixels_of(images: Array) -> Array:
     """(N, C, d1, …) as (N, d1, …, C), C-contiguous: a view where memory lies so, else a launched copy."""
-    pixels = np.moveaxis(images, 1, -1)
+    pixels = images.transpose(0, *range(2, images.ndim), 1)
     if pixels.flags.c_contiguous:
         return pixels
     dense = empty(pixels.shape, images.dtype)
@@ -31,12 +31,12 @@ def pixels_of(images: Array) -> Array:
 
 def images_of(pixels: Array) -> Array:
     """(N, d1, …, C) as (N, C, d1, …), always a view."""
-    return np.moveaxis(pixels, -1, 1)
+    return pixels.transpose(0, -1, *range(1, pixels.ndim - 1))
 
 
 def channel_rows(images: Array) -> Array:
     """(N, C, d1, …) as (N · d1 · …, C); a view where memory lies N, d1, …, C."""
-    pixels = np.moveaxis(images, 1, -1)
+    pixels = images.transpose(0, *range(2, images.ndim), 1)
     return reshaped(pixels, (math.prod(pixels.shape[:-1]), pixels.shape[-1]))
 
 

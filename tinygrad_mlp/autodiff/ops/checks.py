@@ -14,7 +14,16 @@ from tinygrad_mlp.errors import ArgumentError, DtypeError
 from tinygrad_mlp.kernels.launch import Array
 from tinygrad_mlp.kernels.transpose import copy_across
 
-__all__ = ["check_choice", "check_floats", "check_number", "check_pair", "check_tensor", "reshaped", "rows_of"]
+__all__ = [
+    "check_choice",
+    "check_floats",
+    "check_number",
+    "check_pair",
+    "check_sizes",
+    "check_tensor",
+    "reshaped",
+    "rows_of",
+]
 
 
 def check_tensor(name: str, argument: str, value: object) -> None:
@@ -56,13 +65,22 @@ def check_choice(name: str, argument: str, value: object, choices: tuple[object,
         raise ArgumentError(f"{name}: unknown {argument} {value!r}; expected one of {listed}")
 
 
-def check_pair(name: str, argument: str, value: object, low: int) -> tuple[int, int]:
-    """One whole number for height and width, or one for each, none below `low`, as a pair; else `ArgumentError`."""
-    given = cast("Sequence[object]", value) if isinstance(value, (tuple, list)) else (value, value)
+def check_sizes(name: str, argument: str, value: object, low: int, dims: int) -> tuple[int, ...]:
+    """One whole number for all dimensions, or one for each, none below `low`, as a tuple; else `ArgumentError`."""
+    if type(value) is int and value >= low:
+        return (value,) * dims
+    given = cast("Sequence[object]", value) if isinstance(value, (tuple, list)) else (value,)
     numbers = [operator.index(n) for n in given if isinstance(n, SupportsIndex) and not isinstance(n, bool)]
-    if len(given) == len(numbers) == 2 and min(numbers) >= low:
-        return numbers[0], numbers[1]
-    raise ArgumentError(f"{name}: {argument} must be a whole number from {low}, or a pair of such, got {value!r}")
+    if len(given) == len(numbers) and len(numbers) in (1, dims) and min(numbers) >= low:
+        return tuple(numbers if len(numbers) == dims else numbers * dims)
+    several = "a pair of such" if dims == 2 else f"{dims} of such" if dims > 2 else "a tuple of one such"
+    raise ArgumentError(f"{name}: {argument} must be a whole number from {low}, or {several}, got {value!r}")
+
+
+def check_pair(name: str, argument: str, value: object, low: int) -> tuple[int, int]:
+    """`check_sizes` for height and width."""
+    height, width = check_sizes(name, argument, value, low, 2)
+    return height, width
 
 
 def reshaped(array: Array, shape: tuple[int, ...]) -> Array:

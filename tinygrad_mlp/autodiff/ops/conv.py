@@ -6,9 +6,9 @@ differentiated any number of times. Outside of that the three gradients of a con
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
-from typing import SupportsIndex
+from functools import lru_cache
+from typing import Any, SupportsIndex
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from tinygrad_mlp.autodiff.grad_memory import gradient_array
 from tinygrad_mlp.autodiff.mode import grad_enabled
 from tinygrad_mlp.autodiff.op import needs_grad, op
 from tinygrad_mlp.autodiff.ops.channels import images_of, pixels_of
-from tinygrad_mlp.autodiff.ops.checks import check_choice, check_floats
+from tinygrad_mlp.autodiff.ops.checks import check_choice, check_floats, check_sizes
 from tinygrad_mlp.autodiff.ops.linear import ACTIVATIONS, SLOPES
 from tinygrad_mlp.autodiff.tensor import Backward, Tensor, wrap
 from tinygrad_mlp.errors import ArgumentError, DtypeError, ShapeError
@@ -118,50 +118,61 @@ def _convolved(
     """Check everything, and convolve as images: a sequence is an image of height 1."""
     check_floats(name, input=input, weight=weight, bias=bias)
     check_choice(name, "activation", activation, tuple(ACTIVATIONS))
+    shapes = input.shape, weight.shape, None if bias is None else bias.shape
+    geometry = _geometry(name, dims, *shapes, *map(_hashable, (stride, padding, dilation)), groups)
     is_single = input.ndim == dims + 1
-    if not (is_single or input.ndim == dims + 2) or weight.ndim != dims + 2:
-        raise ShapeError(f"{name}: input has shape {input.shape}, weight {weight.shape}; expected {_expected(dims)}")
-    steps = sizes(name, "stride", stride, dims, 1), sizes(name, "dilation", dilation, dims, 1)
-    margins = _margins(name, padding, weight.shape[2:], *steps)
-    _check_groups(name, input.shape[-1 - dims], weight, bias, groups)
     if is_single:
         input = input.unsqueeze(0)
-    size, kernel = input.shape[2:], weight.shape[2:]
     if dims == 1:
         input, weight = input.unsqueeze(2), weight.unsqueeze(2)
-        size, kernel, steps = (1, *size), (1, *kernel), ((1, *steps[0]), (1, *steps[1]))
-        margins = ((0, 0), *margins)
-    # fmt: off
-    geometry = Geometry(size, input.shape[1], weight.shape[0], kernel, steps[0], margins, steps[1], groups)  # pyright: ignore[reportArgumentType]  pairs by now
-    # fmt: on
-    if min(geometry.out_size) < 1 or min(kernel) < 1:
-        raise ShapeError(
-            f"{name}: the kernel {kernel[2 - dims :]}, with dilation {steps[1][2 - dims :]}, is larger than the padded "
-            f"input {geometry.padded_size[2 - dims :]} (input shape {input.shape}, weight shape {weight.shape})"
-        )
     out = convolve(input, weight, bias, geometry, activation)
     if dims == 1:
         out = out.squeeze(2)
     return out.squeeze(0) if is_single else out
 
 
-def _expected(dims: int) -> str:
-    if dims == 2:
-        return "(N, in, H, W) or (in, H, W), and (out, in / groups, kernel height, kernel width)"
-    return "(N, in, L) or (in, L), and (out, in / groups, kernel size)"
+def _hashable(option: Any) -> Any:
+    return tuple(option) if isinstance(option, list) else option  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
 
 
-def sizes(name: str, argument: str, value: Sizes, dims: int, least: int) -> tuple[int, ...]:
-    """One number for all dimensions, or one for each, as a tuple. Raises `ArgumentError` below `least`."""
-    given = tuple(value) if isinstance(value, Sequence) else (value,) * dims
-    if len(given) == 1:
-        given *= dims
-    if any(isinstance(number, bool) or not isinstance(number, SupportsIndex) for number in given):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise DtypeError(f"{name}: {argument} is {value!r}, expected whole numbers")
-    numbers = tuple(operator.index(number) for number in given)
-    if len(numbers) != dims or min(numbers) < least:
-        raise ArgumentError(f"{name}: {argument} is {value!r}, expected {dims} numbers, or one, of at least {least}")
-    return numbers
+@lru_cache(maxsize=256)
+def _geometry(
+    name: str,
+    dims: int,
+    shape: tuple[int, ...],
+    weight: tuple[int, ...],
+    bias: tuple[int, ...] | None,
+    stride: Sizes,
+    padding: Padding,
+    dilation: Sizes,
+    groups: int,
+) -> Geometry:
+    """Check shapes and options, once for each combination; of images, or of sequences as images of height 1."""
+    if len(shape) not in (dims + 1, dims + 2) or len(weight) != dims + 2:
+        raise ShapeError(f"{name}: input has shape {shape}, weight {weight}; expected {_EXPECTED[dims]}")
+    steps, apart = (
+        check_sizes(name, argument, value, 1, dims) for argument, value in (("stride", stride), ("dilation", dilation))
+    )
+    size, kernel = shape[-dims:], weight[2:]
+    margins = _margins(name, padding, kernel, steps, apart)
+    _check_groups(name, shape[-1 - dims], weight, bias, groups)
+    if dims == 1:
+        size, kernel, steps, apart, margins = (1, *size), (1, *kernel), (1, *steps), (1, *apart), ((0, 0), *margins)
+    # fmt: off
+    geometry = Geometry(size, shape[-1 - dims], weight[0], kernel, steps, margins, apart, groups)  # pyright: ignore[reportArgumentType]  pairs by now
+    # fmt: on
+    if min(geometry.out_size) < 1 or min(kernel) < 1:
+        raise ShapeError(
+            f"{name}: the kernel {kernel[-dims:]}, with dilation {apart[-dims:]}, is larger than the padded input "
+            f"{geometry.padded_size[-dims:]} (input shape {shape}, weight shape {weight})"
+        )
+    return geometry
+
+
+_EXPECTED = {
+    1: "(N, in, L) or (in, L), and (out, in / groups, kernel size)",
+    2: "(N, in, H, W) or (in, H, W), and (out, in / groups, kernel height, kernel width)",
+}
 
 
 def _margins(
@@ -169,7 +180,7 @@ def _margins(
 ) -> tuple[tuple[int, int], ...]:
     """Zeros (before, after) in each dimension."""
     if not isinstance(padding, str):
-        return tuple((zeros, zeros) for zeros in sizes(name, "padding", padding, len(kernel), 0))
+        return tuple((zeros, zeros) for zeros in check_sizes(name, "padding", padding, 0, len(kernel)))
     check_choice(name, "padding", padding, ("same", "valid"))
     if padding == "valid":
         return ((0, 0),) * len(kernel)
@@ -179,9 +190,9 @@ def _margins(
     return tuple((total // 2, total - total // 2) for total in totals)
 
 
-def _check_groups(name: str, channels: int, weight: Tensor, bias: Tensor | None, groups: int) -> None:
-    out_channels, group_channels = weight.shape[:2]
-    if isinstance(groups, bool) or not isinstance(groups, SupportsIndex):  # pyright: ignore[reportUnnecessaryIsInstance]
+def _check_groups(name: str, channels: int, weight: tuple[int, ...], bias: tuple[int, ...] | None, groups: int) -> None:
+    out_channels, group_channels = weight[:2]
+    if isinstance(groups, bool) or not isinstance(groups, SupportsIndex):  # pyright: ignore[reportUnnecessaryIsInstance]  callers without types
         raise DtypeError(f"{name}: groups is {groups!r}, expected a whole number")
     if groups < 1 or channels % groups or out_channels % groups:
         raise ArgumentError(
@@ -191,12 +202,10 @@ def _check_groups(name: str, channels: int, weight: Tensor, bias: Tensor | None,
     if channels != group_channels * groups:
         raise ShapeError(
             f"{name}: the input has {channels} channels, expected {group_channels * groups}, since weight has shape "
-            f"{weight.shape} and groups is {groups}"
+            f"{weight} and groups is {groups}"
         )
-    if bias is not None and bias.shape != (out_channels,):
-        raise ShapeError(
-            f"{name}: bias has shape {bias.shape}, expected ({out_channels},), since weight has shape {weight.shape}"
-        )
+    if bias is not None and bias != (out_channels,):
+        raise ShapeError(f"{name}: bias has shape {bias}, expected ({out_channels},), since weight has shape {weight}")
 
 
 @op
