@@ -18,17 +18,17 @@ def example(load_example):
 def test_it_ends_with_tables_figures_and_the_folder(example, capsys):
     assert example.main(SMALL) == 0
     output = capsys.readouterr().out
-    assert "synthetic-fashion: 64 images to train on, 100 to validate, 100 to test" in output
+    assert "synthetic-fashion: 64 images to train on, 50 to validate, 100 to test" in output
     for words in ("Ankle boot", "macro mean", "validation", "best epoch", "multiply–adds"):
         assert words in output
-    folder = Path("runs/synthetic-fashion-small-seed0")
+    folder = Path("runs/synthetic-fashion-plain-seed0")
     assert output.splitlines()[-1].endswith(f"the figures and the net are in {folder}")
     figures = ("curves", "confusion", "mistakes", "filters", "features")
     for name in (*(f"{figure}.png" for figure in figures), "model.safetensors", "manifest.json"):
         assert (folder / name).stat().st_size > 1000
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["results"]["test"]["n"] == 100
-    assert manifest["config"]["network"] == "small"
+    assert manifest["config"]["network"] == "plain"
     assert manifest["settings"]["augmentation"] == {"horizontal_flip": 0.5, "shift": 1}
 
 
@@ -73,7 +73,7 @@ def test_resume_goes_on(example, no_figures, capsys):
         ("--shift -1", "Augmentation: shift is -1"),
         ("--ema 1", "ExponentialMovingAverage"),
         ("--validation 1", "fraction is 1.0"),
-        ("--limit 100000", "a subset of 100000 samples, expected 1 to 400"),
+        ("--limit 100000", "a subset of 100000 samples, expected 1 to 450"),
     ],
 )
 def test_what_cannot_be_done_is_said_without_a_traceback(example, no_figures, capsys, flags, message):
