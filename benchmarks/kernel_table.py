@@ -8,6 +8,8 @@ were interleaved with those of the other contenders.
 
 - Products: our kernel, `torch.mm(out=)` and `np.matmul(out=)`, in GFLOP/s, on operands that lie in memory as those of
   our linear layer do (weights as (in, out)): NN is the forward product, TN the weight gradient, NT the input gradient.
+- Convolutions, their gradients, norms and pools, as users write them, beside PyTorch in both of its memory formats
+  (`python benchmarks/speed.py --only conv` measures these alone): in GFLOP/s of the direct method, or in GB/s.
 - All else as users write it, in GB/s of the arrays that the call must at least read and write. Operands stay in the
   cache from call to call, but for the images of which batches are drawn.
 """
@@ -24,27 +26,49 @@ from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, Group
 from rich.table import Table
 
 from benchmarks import peak
-from benchmarks.kernel_calls.cases import CASES, Case
+from benchmarks.kernel_calls import image_cases
+from benchmarks.kernel_calls.case import Case
+from benchmarks.kernel_calls.cases import CASES
 from benchmarks.processes import MissingError, Worker, Workers
 from benchmarks.rounds import Block
 from benchmarks.rounds import measure as measure_rounds
 from benchmarks.settings import Settings
 from benchmarks.statistics import bootstrap, median
 
-__all__ = ["CONTENDERS", "KernelTable", "Timing", "measure"]
+__all__ = ["CONTENDERS", "KernelTable", "Timing", "is_of_images", "measure"]
 
 OURS = "tinygrad_mlp"
 # Names of contenders, their modules, and whether they live in the peers' Python.
 CONTENDERS = {
     OURS: ("benchmarks.kernel_calls.by_ours", False),
     "PyTorch": ("benchmarks.kernel_calls.by_torch", True),
+    "channels_last": ("benchmarks.kernel_calls.by_torch_channels_last", True),
     "NumPy": ("benchmarks.kernel_calls.by_numpy", True),
 }
 _TOLERANCE = 2e-5  # of the sum of sizes, between sums of float32 results
+
+
+# Of each table: its title, the contenders and how its columns call them, and with which PyTorch we compare ourselves.
+_PLAIN = (
+    "Kernels: GFLOP/s of products, GB/s of all else\n× : how many times as fast as PyTorch; % : of the machine's limit",
+    {OURS: "ours", "PyTorch": "torch", "NumPy": "NumPy"},
+    "PyTorch",
+)
+_OF_IMAGES = (
+    "Kernels on images: GFLOP/s of convolutions (as by the direct method), GB/s of pools and norms\n"
+    "× : how many times as fast as PyTorch in channels_last; % : of the machine's limit",
+    {OURS: "ours", "PyTorch": "NCHW", "channels_last": "ch_last"},
+    "channels_last",
+)
+
+
+def is_of_images(case: Case) -> bool:
+    """Whether it is a convolution, a pool or a norm of images."""
+    return case.group in image_cases.GROUPS
 
 
 class DifferentResultsError(Exception):
@@ -114,43 +138,42 @@ class KernelTable:
                 found[peer] = [a / b for a, b in zip(theirs.seconds, ours.seconds, strict=True)]
         return found
 
-    def table(self) -> Table:
+    def table(self) -> Group:
+        names = dict.fromkeys(timing.case.name for timing in self.timings)
+        plain = [CASES[name] for name in names if not is_of_images(CASES[name])]
+        of_images = [CASES[name] for name in names if is_of_images(CASES[name])]
+        tables = [self._table(cases, *layout) for cases, layout in ((plain, _PLAIN), (of_images, _OF_IMAGES)) if cases]
+        return Group(*tables, *self._lines())
+
+    def _table(self, cases: Sequence[Case], title: str, headings: Mapping[str, str], rival: str) -> Table:
+        """Rows for these cases; `headings` has the columns of contenders, of which `rival` is compared with us."""
         threads = sorted({timing.threads for timing in self.timings})
-        table = Table(
-            title="Kernels: GFLOP/s of products, GB/s of all else\n"
-            "×: how many times as fast as PyTorch; %: of the machine's limit",
-            caption=self._caption(),
-            box=SIMPLE_HEAD,
-            pad_edge=False,
-            padding=(0, 0, 0, 1),
-        )
+        table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
         table.add_column("call", no_wrap=True)
         table.add_column("nets")
         for count in threads:
-            for name in ("ours", "torch", "NumPy", "×", "%"):
+            for name in (*headings.values(), "×", "%"):
                 above = f"{count} thread{'s' if count > 1 else ''}" if name == "ours" else ""
                 table.add_column(f"{above}\n{name}", justify="right", no_wrap=True)
-        group = ""
-        for case in dict.fromkeys(timing.case.name for timing in self.timings):
-            if CASES[case].group != group:
+        for above, case in zip([None, *cases], cases, strict=False):
+            if above is not None and above.group != case.group:
                 table.add_section()
-                group = CASES[case].group
-            cells = [cell for count in threads for cell in self._cells(CASES[case], count)]
-            table.add_row(case, CASES[case].nets, *cells)
+            cells = [cell for count in threads for cell in self._cells(case, count, list(headings), rival)]
+            table.add_row(case.name, case.nets, *cells)
         return table
 
-    def _cells(self, case: Case, threads: int) -> list[str]:
-        found = [self.find(case.name, contender, threads) for contender in CONTENDERS]
+    def _cells(self, case: Case, threads: int, contenders: Sequence[str], rival: str) -> list[str]:
+        found = [self.find(case.name, contender, threads) for contender in contenders]
         rates = ["–" if timing is None else f"{timing.rate:.3g}" for timing in found]
-        ratios = self.ratios(case.name, threads).get("PyTorch")
+        ratios = self.ratios(case.name, threads).get(rival)
         ours = found[0]
         share = "–" if ours is None else f"{100 * ours.rate / self.limit(case, threads):.0f}"
         return [*rates, f"{median(ratios):.2f}" if ratios else "–", share]
 
-    def _caption(self) -> str | None:
+    def _lines(self) -> list[str]:
         if not self.missing:
-            return None
-        return "Not measured: " + ", ".join(f"{name} (no {package})" for name, package in self.missing.items())
+            return []
+        return ["Not measured: " + ", ".join(f"{name} (no {package})" for name, package in self.missing.items())]
 
     def as_json(self) -> dict[str, Any]:
         speedups: list[dict[str, Any]] = []

@@ -5,6 +5,7 @@ Workers import this file in other Python environments, without this package.
 
 from __future__ import annotations
 
+import gc
 import os
 import platform
 import time
@@ -13,9 +14,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["CpuClock", "describe", "usable_cpus", "versions"]
+__all__ = ["CpuClock", "ResidentMemory", "describe", "usable_cpus", "versions"]
 
 _STAT = Path("/proc/stat")
+_SELF = Path("/proc/self")
 # Fields of the first line of /proc/stat, in ticks summed over CPUs: user, nice, system, idle, iowait, irq, softirq,
 # steal. Guests' time is part of user and nice.
 _BUSY, _STEAL = (0, 1, 2, 5, 6), 7
@@ -65,6 +67,31 @@ class CpuClock:
             return None, None
         foreign = self.busy - start.busy - (self.own - start.own)
         return max(foreign, 0.0) / wall, (self.steal - start.steal) / wall
+
+
+@dataclass(frozen=True)
+class ResidentMemory:
+    """How much of this process is in memory at a point in time, from which on its peak counts."""
+
+    resident: int
+    """Bytes."""
+
+    @classmethod
+    def now(cls) -> ResidentMemory:
+        """The present: garbage is collected, and the system forgets the peak so far. Raises `OSError` but on Linux."""
+        gc.collect()
+        (_SELF / "clear_refs").write_text("5", encoding="ascii")  # resets VmHWM, see proc(5)
+        return cls(_status("VmRSS"))
+
+    def growth(self) -> int:
+        """How far the peak since then was above this, in bytes."""
+        return _status("VmHWM") - self.resident
+
+
+def _status(field: str) -> int:
+    """A field of /proc/self/status in bytes."""
+    lines = (line.split(":", 1) for line in (_SELF / "status").read_text(encoding="ascii").splitlines())
+    return int(dict(lines)[field].split()[0]) * 1024
 
 
 def _cpu_info() -> dict[str, str]:

@@ -3,6 +3,7 @@
     python benchmarks/speed.py                                    # everything: about 20 minutes
     python benchmarks/speed.py --only W1 W2 --threads 2           # two rows of the table of training steps
     python benchmarks/speed.py --only kernels nets                # the table of kernels, and nets trained in an hour
+    python benchmarks/speed.py --only conv                        # of the kernels those on images alone
     python benchmarks/speed.py --peers-python ~/torch/bin/python  # peers that live in another environment
     python benchmarks/speed.py --quick                            # does it all work? rough figures in a minute
 
@@ -60,7 +61,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.error = _fail  # one line, without the usage
     option = parser.add_argument
-    parts = [*WORKLOADS, "kernels", "nets"]
+    parts = [*WORKLOADS, "kernels", "conv", "nets"]  # conv is a part of kernels
     option("--only", nargs="+", choices=parts, metavar="PART", help=f"of {', '.join(parts)} (default: all)")
     option("--contenders", nargs="+", choices=list(CONTENDERS), metavar="NAME", help=", ".join(CONTENDERS))
     option("--threads", nargs="+", type=_count, help="numbers of threads (default: 1 2, as far as there are cores)")
@@ -104,6 +105,8 @@ def _parts(settings: Settings, only: list[str] | None, say: Callable[[str], None
         parts["training_steps"] = lambda: training_steps.measure(settings, say)
     if only is None or "kernels" in only:
         parts["kernels"] = lambda: kernel_table.measure(settings)
+    elif "conv" in only:
+        parts["kernels"] = lambda: kernel_table.measure(settings, select=kernel_table.is_of_images)
     if only is None or "nets" in only:
         parts["nets_an_hour"] = lambda: nets_an_hour.measure(settings)
     return parts

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.machine import versions
+from benchmarks.machine import ResidentMemory, versions
 from benchmarks.rounds import timed_command
 from benchmarks.workloads import WORKLOADS, Workload
 
@@ -111,7 +111,15 @@ def commands(contender: type[Contender]) -> dict[str, Callable[..., Any]]:
         ready[0].build()
         return {"holds": contender.holds, "versions": versions(*contender.packages)}
 
+    def memory(workload: str, folder: str, threads: int, steps: int) -> dict[str, int]:
+        """Bytes by which so many steps, and the net and optimizer, raise the peak of resident memory; see `memory`."""
+        contending, _ = with_data(WORKLOADS[workload], folder, threads)
+        before = ResidentMemory.now()
+        contending.build()
+        contending.run(steps)
+        return {"data": before.resident, "growth": before.growth()}
+
     def run(count: int) -> None:
         ready[0].run(count)
 
-    return {"check": check, "prepare": prepare, "timed": timed_command(run)}
+    return {"check": check, "prepare": prepare, "timed": timed_command(run), "memory": memory}

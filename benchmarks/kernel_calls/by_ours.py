@@ -12,6 +12,7 @@ import numpy as np
 import tinygrad_mlp as tg
 import tinygrad_mlp.nn.functional as F
 from benchmarks.kernel_calls import operands
+from benchmarks.kernel_calls.images_by_ours import IMAGE_BUILDERS
 from benchmarks.kernel_calls.sweep import Call, commands
 from tinygrad_mlp import data, nn, optim
 from tinygrad_mlp.kernels.matmul import matmul as matmul_kernel
@@ -100,6 +101,7 @@ def _serve() -> dict[str, Any]:
         "dropout": _dropout,
         "optimizer": _optimizer,
         "batch": _batch,
+        **IMAGE_BUILDERS,
     }
     return commands(builders)
 

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks.kernel_calls import operands
+from benchmarks.kernel_calls.images_by_torch import image_builders
 from benchmarks.kernel_calls.sweep import Call, commands
 from benchmarks.workloads import IMAGES
 
@@ -104,5 +105,6 @@ COMMANDS = commands(
         "dropout": _dropout,
         "optimizer": _optimizer,
         "batch": _batch,
+        **image_builders(torch.contiguous_format),
     }
 )

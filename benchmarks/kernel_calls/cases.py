@@ -3,31 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any
 
+from benchmarks.kernel_calls.case import FLOAT, Case
+from benchmarks.kernel_calls.image_cases import IMAGE_CASES
 from benchmarks.workloads import IMAGES, WORKLOADS
 
-__all__ = ["CASES", "ELEMENTWISE", "LARGE", "Case", "parameter_shapes"]
+__all__ = ["CASES", "ELEMENTWISE", "LARGE", "parameter_shapes"]
 
 LARGE = ((512, 784, 128), (512, 784, 512), (512, 512, 512), (1024, 1024, 1024))
 ELEMENTWISE = ("exp", "tanh", "sigmoid", "log", "gelu", "erf", "softplus", "relu")
-
-_FLOAT = 4  # bytes
-
-
-@dataclass(frozen=True)
-class Case:
-    """One call: `kind` and `arguments` say what is built, `work` how many operations or bytes that is."""
-
-    group: str  # timed together, one sweep of a worker
-    name: str
-    kind: str
-    arguments: dict[str, Any]
-    work: float
-    unit: str  # "GFLOP/s" or "GB/s"
-    reach: int  # bytes of all arrays: the cache that holds them tells the limit
-    nets: str = ""
 
 
 def parameter_shapes(net: str) -> list[tuple[int, ...]]:
@@ -39,7 +23,7 @@ def parameter_shapes(net: str) -> list[tuple[int, ...]]:
 
 
 def _product(group: str, form: str, m: int, k: int, n: int, nets: str = "") -> Case:
-    reach = _FLOAT * (m * k + k * n + m * n)
+    reach = FLOAT * (m * k + k * n + m * n)
     arguments = {"form": form, "m": m, "k": k, "n": n}
     return Case(group, f"{form} {m}×{k}×{n}", "matmul", arguments, 2.0 * m * k * n, "GFLOP/s", reach, nets)
 
@@ -70,7 +54,7 @@ def _elementwise() -> list[Case]:
     cases: list[Case] = []
     for operation in ELEMENTWISE:
         for rows, columns in ((64, 50), (64, 512), (1024, 1024)):
-            moved = 2 * _FLOAT * rows * columns
+            moved = 2 * FLOAT * rows * columns
             arguments = {"operation": operation, "shape": [rows, columns]}
             name = f"{operation} {rows}×{columns}"
             cases.append(Case("elementwise", name, "elementwise", arguments, moved, "GB/s", moved))
@@ -80,7 +64,7 @@ def _elementwise() -> list[Case]:
 def _reductions() -> list[Case]:
     cases: list[Case] = []
     for rows, columns in ((64, 50), (512, 784)):
-        read = _FLOAT * rows * columns
+        read = FLOAT * rows * columns
         for name, operation, dim in (
             ("sum", "sum", None),
             ("mean over rows", "mean", 0),
@@ -94,27 +78,27 @@ def _reductions() -> list[Case]:
 def _others() -> list[Case]:
     cases = _reductions()
     for rows in (64, 512):
-        moved = 2 * _FLOAT * rows * 10  # logits in, their gradient out
+        moved = 2 * FLOAT * rows * 10  # logits in, their gradient out
         cases.append(Case("other", f"loss and gradient {rows}×10", "loss", {"rows": rows}, moved, "GB/s", moved))
     for rows, columns in ((64, 512), (512, 512)):
-        moved = 2 * _FLOAT * rows * columns
+        moved = 2 * FLOAT * rows * columns
         name = f"dropout {rows}×{columns}"
         cases.append(Case("other", name, "dropout", {"shape": [rows, columns]}, moved, "GB/s", moved))
-    for net in ("W1", "W3"):
+    for net in ("W1", "W3", "W5"):
         size = sum(math.prod(shape) for shape in parameter_shapes(net))
         # Momentum reads weight, gradient and velocity and writes two of them; Adam has one more state.
         for optimizer, arrays, passes in (("momentum", 3, 5), ("Adam", 4, 7)):
             arguments = {"optimizer": optimizer, "net": net}
             name = f"{optimizer} step, {size:,}"
-            work = float(_FLOAT * size * passes)
-            cases.append(Case("other", name, "optimizer", arguments, work, "GB/s", _FLOAT * size * arrays, net))
+            work = float(FLOAT * size * passes)
+            cases.append(Case("other", name, "optimizer", arguments, work, "GB/s", FLOAT * size * arrays, net))
     for rows in (64, 512):
-        moved = rows * 784 * (1 + _FLOAT)
+        moved = rows * 784 * (1 + FLOAT)
         name = f"batch of {rows} images"
         cases.append(Case("other", name, "batch", {"rows": rows}, moved, "GB/s", IMAGES * 784))
     return cases
 
 
 CASES: dict[str, Case] = {
-    case.name: case for case in (*_products_of_nets(), *_large_products(), *_elementwise(), *_others())
+    case.name: case for case in (*_products_of_nets(), *_large_products(), *_elementwise(), *_others(), *IMAGE_CASES)
 }

@@ -11,7 +11,18 @@ import numpy as np
 from benchmarks.kernel_calls.cases import parameter_shapes
 from benchmarks.workloads import IMAGES
 
-__all__ = ["MEAN", "STD", "drawn_rows", "elementwise_input", "images", "logits_and_labels", "matrices", "parameters"]
+__all__ = [
+    "MEAN",
+    "STD",
+    "drawn_rows",
+    "elementwise_input",
+    "image_numbers",
+    "images",
+    "kernel_numbers",
+    "logits_and_labels",
+    "matrices",
+    "parameters",
+]
 
 MEAN, STD = 72.94, 90.02  # of the pixels of Fashion-MNIST
 
@@ -44,6 +55,18 @@ def parameters(net: str) -> list[tuple[Array, Array]]:
     """Each parameter of a net, weights as (in, out), with a gradient."""
     shapes = parameter_shapes(net)
     return [(_normal(shape, 10 + i) / math.sqrt(shape[0]), _normal(shape, 30 + i)) for i, shape in enumerate(shapes)]
+
+
+def image_numbers(shape: Sequence[int], seed: int) -> Array:
+    """Normal numbers, (N, C, H, W) with memory N, H, W, C."""
+    count, channels, height, width = shape
+    return _normal((count, height, width, channels), 40 + seed).transpose(0, 3, 1, 2)
+
+
+def kernel_numbers(outputs: int, inputs: int, size: int) -> Array:
+    """A convolution's weight, (out, in, H, W) with memory H, W, in, out, as large as nets have it."""
+    weight = _normal((size, size, inputs, outputs), 50) / np.float32(math.sqrt(inputs * size * size))
+    return weight.transpose(3, 2, 0, 1)
 
 
 def images() -> Array:

@@ -66,14 +66,15 @@ def fingerprint(arrays: Sequence[Any]) -> list[list[float]]:
 
 
 def commands(builders: Mapping[str, Builder]) -> dict[str, Callable[..., Any]]:
-    """The commands of a worker that makes the calls of the table by these builders, one for each kind of case."""
+    """The commands of a worker that makes the calls of the table by these builders, by kinds of cases that it has."""
     calls: dict[str, Call] = {}
 
     def prepare(names: Sequence[str]) -> dict[str, list[list[float]]]:
         """Build these calls, make each once, and return fingerprints of those that this contender has."""
         for name in names:
             case = CASES[name]
-            call = builders[case.kind](**case.arguments)
+            builder = builders.get(case.kind)
+            call = None if builder is None else builder(**case.arguments)
             if call is not None:
                 call.make()
                 calls[name] = call

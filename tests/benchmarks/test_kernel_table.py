@@ -11,14 +11,15 @@ from rich.console import Console
 
 from benchmarks import kernel_table, peak
 from benchmarks.kernel_calls import by_numpy, by_ours, operands, sweep
-from benchmarks.kernel_calls.cases import CASES, Case
+from benchmarks.kernel_calls.case import Case
+from benchmarks.kernel_calls.cases import CASES
 from benchmarks.kernel_table import KernelTable, Sweep, Timing
 from benchmarks.settings import Settings
 from benchmarks.workloads import WORKLOADS
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = kernel_table.OURS
-SMALL = [name for name, case in CASES.items() if case.group != "large products"]
+SMALL = [name for name, case in CASES.items() if case.group != "large products" and not kernel_table.is_of_images(case)]
 
 
 def _limits() -> peak.Peaks:
@@ -151,7 +152,13 @@ def test_the_limit_is_that_of_the_cache_that_holds_the_arrays() -> None:
     assert table.limit(CASES["NN 64×50×50"], 2) == 2000
 
 
-@pytest.mark.parametrize("module", ["by_numpy", "by_torch", "cases", "operands", "sweep"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        *("by_numpy", "by_torch", "by_torch_channels_last", "images_by_torch"),
+        *("case", "cases", "image_cases", "operands", "sweep"),
+    ],
+)
 def test_peers_do_not_import_us(module: str) -> None:
     source = (ROOT / "benchmarks" / "kernel_calls" / f"{module}.py").read_text(encoding="utf-8")
     imported = re.findall(r"^\s*(?:from|import) ([\w.]+)", source, flags=re.MULTILINE)
@@ -162,14 +169,15 @@ def test_peers_do_not_import_us(module: str) -> None:
 
 def test_run_with_a_missing_peer(monkeypatch: pytest.MonkeyPatch) -> None:
     """In real processes: NumPy and we, and a peer whose package is not there."""
-    monkeypatch.setitem(kernel_table.CONTENDERS, "PyTorch", ("tests.benchmarks.toy_missing", True))
+    for peer in ("PyTorch", "channels_last"):
+        monkeypatch.setitem(kernel_table.CONTENDERS, peer, ("tests.benchmarks.toy_missing", True))
     chosen = {"NN 64×50×10", "relu 64×50", "gelu 64×50", "sum 64×50"}
 
     def select(case: Case) -> bool:
         return case.name in chosen
 
     table = kernel_table.measure(Settings(quick=True, threads=(1,)), _limits(), select)
-    assert table.missing == {"PyTorch": "no_such_package"}
+    assert table.missing == {"PyTorch": "no_such_package", "channels_last": "no_such_package"}
     found = {(timing.case.name, timing.contender) for timing in table.timings}
     assert found == {(name, who) for name in chosen for who in (OURS, "NumPy")} - {("gelu 64×50", "NumPy")}
     assert all(timing.rate > 0 and len(timing.seconds) == 2 for timing in table.timings)
