@@ -73,6 +73,7 @@ def test_resume_goes_on(example, no_figures, capsys):
         ("--shift -1", "Augmentation: shift is -1"),
         ("--ema 1", "ExponentialMovingAverage"),
         ("--validation 1", "fraction is 1.0"),
+        ("--validation 0", "to validate on, but it is empty"),
         ("--limit 100000", "a subset of 100000 samples, expected 1 to 450"),
     ],
 )

@@ -216,6 +216,16 @@ def test_values_instead_of_labels():
     assert history["val_accuracy"][0] is None
 
 
+def test_an_empty_part_is_an_error_before_training_begins(make, train):
+    empty = data.Subset(train, [], split="validation")
+    trainer = make()
+    with pytest.raises(DataError, match="to validate on, but it is empty"):
+        trainer.fit(train, empty)
+    assert trainer.history.rows == []
+    with pytest.raises(DataError, match="to train on, but it is empty"):
+        trainer.fit(data.Subset(train, []))
+
+
 def test_the_test_split_is_locked(make, train, val, test_part):
     with pytest.raises(DataError, match=r"got TensorDataset\(blobs, test, 30 samples\) to train on, but the test"):
         make().fit(test_part, val)

@@ -177,7 +177,7 @@ class Trainer:
         Raises
         ------
         DataError
-            A test split among the data, which is for the last evaluation alone.
+            An empty part, or a test split among the data, which is for the last evaluation alone.
         NonFiniteError
             A NaN or an infinity. The message names the step, the samples and the first op and module that made it. The
             net is as it was before the step, running statistics included; the last checkpoint stays.
@@ -406,3 +406,5 @@ def _check_part(dataset: Dataset, purpose: str) -> None:
             f"Trainer.fit: got {dataset!r} to {purpose} on, but the test split is locked: it is for tg.evaluate, "
             "at the end; train and select on the other parts"
         )
+    if len(dataset) == 0:
+        raise DataError(f"Trainer.fit: got {dataset!r} to {purpose} on, but it is empty")
