@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from tinygrad_mlp.kernels.batch import are_indices_good, standardize
-from tinygrad_mlp.kernels.launch import Array, device, kernel, prange
+from tinygrad_mlp.kernels.launch import Array, device, kernel, prange, select
 from tinygrad_mlp.kernels.random import philox
 
 __all__ = ["DRAWN", "augment_standardize", "draw_augmentation", "mirror_images"]
@@ -23,7 +23,7 @@ __all__ = ["DRAWN", "augment_standardize", "draw_augmentation", "mirror_images"]
 DRAWN = ("mirrored", "down", "right", "angle", "scale", "row", "row_stop", "column", "column_stop")
 _MIRRORED, _DOWN, _RIGHT, _ANGLE, _SCALE, _ROW, _ROW_STOP, _COLUMN, _COLUMN_STOP = range(len(DRAWN))
 
-_IMAGES = 8  # in a block, which one thread works on
+_IMAGES = 16  # in a block, which one thread works on
 _LOW, _HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
 # Second word of the counter: number of a block of four words, far from those that a `Generator` of this seed gets to.
 _STREAM = np.uint64(0xA0600000)
@@ -85,57 +85,129 @@ def draw_augmentation(
 
 
 @device
-def _move(image: Array, mirrored: bool, down: int, right: int, out: Array) -> None:
-    """Mirror an image (H, W) and move it by whole pixels; out (H, W). What comes in from outside is 0."""
-    height, width = image.shape
-    first, stop = min(max(right, 0), width), max(min(width + right, width), 0)
-    for row in range(height):
-        target = out[row]
-        if not 0 <= row - down < height or first >= stop:
-            target[:] = 0
-            continue
-        source = image[row - down]
-        target[:first] = 0
-        if mirrored:
-            for column in range(first, stop):
-                target[column] = source[width - 1 - (column - right)]
-        else:
-            for column in range(first, stop):
-                target[column] = source[column - right]
-        target[stop:] = 0
+def _copy(source: Array, out: Array) -> None:
+    """The first elements of `source`, as many as `out` (n,) has."""
+    for i in range(out.size):
+        out[i] = source[i]
 
 
 @device
-def _warp(padded: Array, drawn: Array, out: Array) -> None:
-    """Mirror, turn, scale and move an image by bilinear interpolation; out (H, W).
+def _clear(out: Array) -> None:
+    for i in range(out.size):
+        out[i] = 0
 
-    padded (H + 3, W + 3), the dtype of `out`: the image with a row and a column of zeros before it and two behind.
-    """
-    number = out.dtype.type
-    height, width = out.shape
-    one, low = number(1), number(-1)
-    angle = drawn[_ANGLE] * (math.pi / 180)
-    cosine, sine = math.cos(angle) / drawn[_SCALE], math.sin(angle) / drawn[_SCALE]
-    sign = -1.0 if drawn[_MIRRORED] != 0 else 1.0
-    middle_y, middle_x = (height - 1) / 2, (width - 1) / 2
-    # A step to the right in `out` is a step of (down, right) in the image.
-    step_y, step_x = number(-sine), number(sign * cosine)
-    flat = padded.reshape(-1)
-    stride = width + 3
+
+@device
+def _mirror(image: Array, out: Array) -> None:
+    """The mirror image; both (H, W)."""
+    last = np.uint64(image.shape[1] - 1)  # unsigned: a loop with an index that might be negative has no vector code
+    for row in range(image.shape[0]):
+        source, target = image[row], out[row]
+        for column in range(np.uint64(source.size)):
+            target[column] = source[last - column]
+
+
+@device
+def _move(image: Array, width: int, down: int, right: int, out: Array) -> None:
+    """Move an image by whole pixels; both (H*W,). What comes in from outside is 0."""
+    size, height = image.size, image.size // width
+    down, right = min(max(down, -height), height), min(max(right, -width), width)
+    distance = down * width + right
+    first, stop = min(max(distance, 0), size), max(min(size + distance, size), 0)
+    _clear(out[:first])
+    _copy(image[first - distance :], out[first:stop])
+    _clear(out[stop:])
+    # What left a row at one end has so far come into its neighbour at the other.
+    begin = 0 if right >= 0 else width + right
     for row in range(height):
-        y_out, x_out = row - drawn[_DOWN] - middle_y, -drawn[_RIGHT] - middle_x
-        first_y = number(middle_y + cosine * y_out - sine * x_out)
-        first_x = number(middle_x + sign * (sine * y_out + cosine * x_out))
-        target = out[row]
+        _clear(out[row * width + begin : row * width + begin + abs(right)])
+
+
+@device
+def _pack(image: Array, padded: Array, packed: Array) -> None:
+    """Each pixel with those to its right, below it, and below to the right: four bytes of one number, lowest first.
+
+    image (H, W); padded (H + 3, W + 3) uint8, zeros, becomes the image with a row and a column before it and two
+    behind; packed (n,) uint32, for the n = (H + 2) * (W + 3) - 1 places of `padded` that have these neighbours.
+    """
+    height, width = image.shape
+    for row in range(height):
+        _copy(image[row], padded[row + 1, 1 : width + 1])
+    pixels = padded.reshape(-1)
+    right, below, beyond = pixels[1:], pixels[width + 3 :], pixels[width + 4 :]
+    for i in range(packed.size):
+        upper = np.uint32(pixels[i]) | (np.uint32(right[i]) << np.uint32(8))
+        packed[i] = upper | (np.uint32(below[i]) << np.uint32(16)) | (np.uint32(beyond[i]) << np.uint32(24))
+
+
+@device
+def _locate(row: Array, height: int, width: int, grid: Array, places: Array, parts: Array) -> None:
+    """Where the pixels of the result lie in the image that is mirrored, turned, scaled and moved as `row` (9,) says.
+
+    grid (2, H*W): row and column of each; places (H*W,) uint32: the pixel above and left of there, by its place in the
+    image with a border, as for `_pack`; parts (2, H*W): how far below it and how far to its right.
+    """
+    number = parts.dtype.type
+    angle = row[_ANGLE] * (math.pi / 180)
+    cosine, sine = math.cos(angle) / row[_SCALE], math.sin(angle) / row[_SCALE]
+    sign = -1.0 if row[_MIRRORED] != 0 else 1.0
+    # A step down in the result, and one to the right, are these steps in the image.
+    down_y, down_x = number(cosine), number(sign * sine)
+    right_y, right_x = number(-sine), number(sign * cosine)
+    middle_y, middle_x = (height - 1) / 2, (width - 1) / 2
+    y_out, x_out = -row[_DOWN] - middle_y, -row[_RIGHT] - middle_x  # the first pixel
+    first_y = number(middle_y + cosine * y_out - sine * x_out + 1)  # 1: the border
+    first_x = number(middle_x + sign * (sine * y_out + cosine * x_out) + 1)
+    lowest, highest_y, highest_x, stride = number(0), number(height + 1), number(width + 1), np.int32(width + 3)
+    rows, columns = grid[0], grid[1]
+    below, beside = parts[0], parts[1]
+    for i in range(places.size):
+        y = first_y + down_y * rows[i] + right_y * columns[i]
+        x = first_x + down_x * rows[i] + right_x * columns[i]
+        y = select(y > lowest, y, lowest)  # the order lets no NaN pass
+        x = select(x > lowest, x, lowest)
+        y = select(y < highest_y, y, highest_y)
+        x = select(x < highest_x, x, highest_x)
+        whole_y, whole_x = np.int32(y), np.int32(x)
+        places[i] = np.uint32(whole_y * stride + whole_x)
+        below[i], beside[i] = y - number(whole_y), x - number(whole_x)
+
+
+@device
+def _blend(pixels: Array, parts: Array, out: Array) -> None:
+    """Interpolate: pixels (n,) uint32, four bytes as from `_pack`; parts (2, n) as from `_locate`; out (n,)."""
+    number, byte = out.dtype.type, np.uint32(255)
+    below, beside = parts[0], parts[1]
+    for i in range(out.size):
+        four = pixels[i]
+        upper_left, upper_right = number(np.int32(four & byte)), number(np.int32((four >> np.uint32(8)) & byte))
+        lower_left, lower_right = (
+            number(np.int32((four >> np.uint32(16)) & byte)),
+            number(np.int32(four >> np.uint32(24))),
+        )
+        upper = upper_left + beside[i] * (upper_right - upper_left)
+        lower = lower_left + beside[i] * (lower_right - lower_left)
+        out[i] = upper + below[i] * (lower - upper)
+
+
+@device
+def _is_interpolated(row: Array) -> bool:
+    """Whether an image with this row of `drawn` is turned or scaled."""
+    return row[_ANGLE] != 0 or row[_SCALE] != 1
+
+
+@device
+def _grid(drawn: Array, height: int, width: int, out: Array) -> Array:
+    """Row and column of each pixel of an image, (2, H*W) of the dtype of `out`; (2, 0) where no image needs it."""
+    needed = False
+    for position in range(drawn.shape[0]):
+        needed |= _is_interpolated(drawn[position])
+    grid = np.empty((2, height * width if needed else 0), out.dtype)
+    for row in range(height if needed else 0):
         for column in range(width):
-            y = min(max(first_y + number(column) * step_y, low), number(height))
-            x = min(max(first_x + number(column) * step_x, low), number(width))
-            whole_y, whole_x = np.int32(y + one), np.int32(x + one)  # of `padded`, and no negative numbers to truncate
-            part_y, part_x = (y + one) - number(whole_y), (x + one) - number(whole_x)
-            place = whole_y * stride + whole_x
-            upper = flat[place] + part_x * (flat[place + 1] - flat[place])
-            lower = flat[place + stride] + part_x * (flat[place + stride + 1] - flat[place + stride])
-            target[column] = upper + part_y * (lower - upper)
+            grid[0, row * width + column] = row
+            grid[1, row * width + column] = column
+    return grid
 
 
 @kernel(writes=("out",), parallel=True)
@@ -145,38 +217,47 @@ def augment_standardize(
     """Images as `drawn` says, standardised.
 
     images (N, H, W) uint8; indices (B,) int64, negative ones counted from the end; drawn (B, 9) float64, see `DRAWN`;
-    mean and inverse_std as for `gather_standardize`, (1, H*W) where there is one per pixel: per pixel of the result;
+    mean and inverse_std as for `gather_standardize`, (1, H*W) where there is one for each pixel: of the result;
     out (B, H*W) float32 or float64.
 
     An image is mirrored, turned and scaled around its middle, then moved; what comes in from outside is 0 before it is
-    standardised. The erased rectangle is 0 after it is, the mean of the training data.
+    standardised. The erased rectangle is 0 after it is, the mean of the training data. Nothing is interpolated unless
+    it is turned or scaled.
     """
     count, height, width = images.shape
     if not are_indices_good(indices, count, status):
         return
     for block in prange((indices.size + _IMAGES - 1) // _IMAGES):
-        moved = np.empty((height, width), images.dtype)
-        padded = np.zeros((height + 3, width + 3), out.dtype)
-        for position in range(block * _IMAGES, min((block + 1) * _IMAGES, indices.size)):
+        first, stop = block * _IMAGES, min((block + 1) * _IMAGES, indices.size)
+        grid = _grid(drawn[first:stop], height, width, out)
+        parts, places = np.empty_like(grid), np.empty(grid.shape[1], np.uint32)
+        padded = np.zeros((height + 3, width + 3), images.dtype)
+        packed = np.empty((height + 2) * (width + 3) - 1, np.uint32)
+        mirrored, moved = np.empty((height, width), images.dtype), np.empty(height * width, images.dtype)
+        for position in range(first, stop):
             index = indices[position]
             if index < 0:
                 index += count
             image, row, result = images[index], drawn[position], out[position]
-            mirrored, down, right = row[_MIRRORED] != 0, int(row[_DOWN]), int(row[_RIGHT])
-            if row[_ANGLE] != 0 or row[_SCALE] != 1:
-                for y in range(height):
-                    for x in range(width):
-                        padded[y + 1, x + 1] = image[y, x]
-                _warp(padded, row, result.reshape((height, width)))
+            if _is_interpolated(row):
+                _pack(image, padded, packed)
+                _locate(row, height, width, grid, places, parts)
+                for i in range(places.size):
+                    places[i] = packed[places[i]]
+                _blend(places, parts, result)
                 standardize(result, index, mean, inverse_std, result)
-            elif mirrored or down != 0 or right != 0:
-                _move(image, mirrored, down, right, moved)
-                standardize(moved.reshape(-1), index, mean, inverse_std, result)
             else:
-                standardize(image.reshape(-1), index, mean, inverse_std, result)
+                pixels = image.reshape(-1)
+                if row[_MIRRORED] != 0:
+                    _mirror(image, mirrored)
+                    pixels = mirrored.reshape(-1)
+                if row[_DOWN] != 0 or row[_RIGHT] != 0:
+                    _move(pixels, width, int(row[_DOWN]), int(row[_RIGHT]), moved)
+                    pixels = moved
+                standardize(pixels, index, mean, inverse_std, result)
+            left, right = max(int(row[_COLUMN]), 0), min(int(row[_COLUMN_STOP]), width)
             for y in range(max(int(row[_ROW]), 0), min(int(row[_ROW_STOP]), height)):
-                for x in range(max(int(row[_COLUMN]), 0), min(int(row[_COLUMN_STOP]), width)):
-                    result[y * width + x] = 0
+                _clear(result[y * width + left : y * width + right])
 
 
 def mirror_images(count: int) -> Array:
