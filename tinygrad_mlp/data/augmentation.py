@@ -123,14 +123,16 @@ class AugmentedImages(BatchDataset):
     seed:
         What does happen is a function of seed, epoch and position in `dataset`, whatever else is drawn.
 
-    A DataLoader tells it the epoch; a loop of your own may call `set_epoch`. Fields are those of `dataset`.
+    epoch:
+        The one to begin with. A DataLoader tells it the epoch before each batch.
 
-    Raises `DataError` for a validation or test split, `ArgumentError` for a seed out of range or no `ImageDataset`.
+    Raises `DataError` for a validation or test split, `ArgumentError` for a seed or an epoch out of range and for what
+    is no `ImageDataset`.
 
     >>> loader = DataLoader(AugmentedImages(train, Augmentation(horizontal_flip=0.5, shift=2)), 64, shuffle=True)
     """
 
-    def __init__(self, dataset: ImageDataset, augmentation: Augmentation, seed: int = 0) -> None:
+    def __init__(self, dataset: ImageDataset, augmentation: Augmentation, seed: int = 0, epoch: int = 0) -> None:
         if not isinstance(dataset, ImageDataset):  # pyright: ignore[reportUnnecessaryIsInstance]  callers without types
             raise ArgumentError(
                 f"AugmentedImages: got a {type(dataset).__name__}, expected an ImageDataset; of a part of one, "
@@ -142,7 +144,7 @@ class AugmentedImages(BatchDataset):
         self.dataset = dataset
         self.augmentation = augmentation
         self.seed = check_seed(seed, "AugmentedImages")
-        self.epoch = 0
+        self.set_epoch(epoch)
         self._uses = dataset._uses  # pyright: ignore[reportPrivateUsage]  they count together
 
     def __len__(self) -> int:

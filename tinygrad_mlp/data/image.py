@@ -130,6 +130,14 @@ class ImageDataset(BatchDataset):
         rows = as_indices(indices, len(self), self.name)
         return self.transformed(rows, mirror_images(rows.size))
 
+    def to_pixels(self, x: Tensor, indices: Indices) -> NDArray[np.uint8]:
+        """Grey levels (B, H, W) of inputs (B, 1, H, W) that were made of the images at these positions."""
+        rows = as_indices(indices, len(self), self.name)
+        inputs = x.detach().array.reshape(rows.size, -1)
+        own = rows if self.standardization.kind == "image" else slice(None)
+        grey = np.rint(inputs / self._inverse_std[own] + self._mean[own])
+        return np.clip(grey, 0, 255).astype(np.uint8).reshape(rows.size, *self.image_shape[1:])
+
     def describe(self) -> dict[str, object]:
         """Name, split, size, class names, source, file hashes and standardisation: for the manifest of a run."""
         return {

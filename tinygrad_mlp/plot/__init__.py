@@ -7,12 +7,13 @@ changed. `data` names the data set; it stands in the title line, so that no pict
 
 from tinygrad_mlp.plot.canvas import save
 from tinygrad_mlp.plot.filters import feature_maps, filters
-from tinygrad_mlp.plot.images import mistakes, samples, weights
+from tinygrad_mlp.plot.images import augmented, mistakes, samples, weights
 from tinygrad_mlp.plot.learning import curves
 from tinygrad_mlp.plot.plane import decision_boundary
 from tinygrad_mlp.plot.results import bars_with_intervals, confusion, histogram
 
 __all__ = [
+    "augmented",
     "bars_with_intervals",
     "confusion",
     "curves",

@@ -1,4 +1,4 @@
-"""Sheets of images: samples of each class, the most confident mistakes, the weights of a first layer."""
+"""Sheets of images: samples, augmented images, the most confident mistakes, the weights of a first layer."""
 # matplotlib's stubs leave the types of keyword arguments open.
 # pyright: reportUnknownMemberType=false
 
@@ -69,6 +69,52 @@ def samples(
     ax.imshow(sheet(cells, count, pictures.shape[1:]), cmap="gray_r", vmin=0, vmax=1)
     ax.set_yticks([(height + 1) * row + (height - 1) / 2 for row in range(len(classes))], names)
     ax.set_xticks([])
+    plain(ax)
+    return figure
+
+
+@styled
+def augmented(
+    images: ArrayLike,
+    drawn: ArrayLike,
+    labels: ArrayLike,
+    classes: Sequence[str],
+    title: str = "Augmented images",
+    *,
+    data: str = "",
+    caption: str = "",
+) -> Figure:
+    """Images as they are, and in a row beside each what augmentation has made of it.
+
+    `images` as for `samples`; `drawn` is (N, K, H, W) or (N, K, H, W, 3), K drawings of each; `labels` is
+    (N,), whole numbers.
+
+    Raises `ShapeError`, `DtypeError` or `IndexRangeError` when they do not fit.
+    """
+    pictures, drawings = as_images("augmented", images), np.asarray(drawn)
+    if drawings.shape[:1] + drawings.shape[2:] != pictures.shape or not drawings.size:
+        raise ShapeError(
+            f"augmented: drawn has shape {drawings.shape}; expected {(len(pictures), 'K', *pictures.shape[1:])}, "
+            "K drawings of each image"
+        )
+    numbers = check_classes("augmented", "labels", labels, len(pictures), len(classes))
+    shape, count = pictures.shape[1:], drawings.shape[1]
+    height, width, *channels = shape
+    originals = sheet(list(pictures), 1, shape)
+    beside = sheet(list(as_images("augmented", drawings.reshape(-1, *shape))), count, shape)
+    gap = np.full((len(originals), width // 3, *channels), 1.0 if channels else 0.0)  # white
+    whole = np.concatenate([originals, gap, beside], 1)
+    names = [wrapped(classes[number]) for number in numbers]
+    cell = max(0.6, 0.32 * width / height)  # inches, as in `samples`
+    wide = cell * whole.shape[1] / (width + 1) + 0.075 * longest_line(names) + 0.25
+    figure = blank_figure(max(wide, 3.6), cell * height / width * len(names) + 0.9, title, data, caption, "compressed")
+    ax = figure.subplots()
+    ax.imshow(whole, cmap="gray_r", vmin=0, vmax=1)
+    ax.set_facecolor("#DDDDDD")  # shows between the images, many of which end in white
+    ax.set_yticks([(height + 1) * row + (height - 1) / 2 for row in range(len(names))], names)
+    middle = whole.shape[1] - (beside.shape[1] + 1) / 2
+    ax.set_xticks([(width - 1) / 2, middle], ["image", "as training draws it"])
+    ax.xaxis.tick_top()
     plain(ax)
     return figure
 

@@ -9,8 +9,10 @@ import numpy as np
 from tinygrad_mlp import plot
 from tinygrad_mlp.autodiff.mode import no_grad
 from tinygrad_mlp.autodiff.tensor import Tensor
+from tinygrad_mlp.data.augmentation import AugmentedImages
 from tinygrad_mlp.data.image import ImageDataset
 from tinygrad_mlp.errors import ArgumentError
+from tinygrad_mlp.kernels.launch import Array
 from tinygrad_mlp.train.evaluation import LossReport, evaluate, outputs
 from tinygrad_mlp.train.first_layer import draw_first_convolution
 from tinygrad_mlp.train.manifest import describe_machine
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
     from tinygrad_mlp.train.run_folder import RunFolder
     from tinygrad_mlp.train.trainer import Trainer
 
-__all__ = ["best_epoch_table", "write_results"]
+__all__ = ["best_epoch_table", "draw_augmented", "write_results"]
+
+_ROWS, _EPOCHS = 10, 8  # of the figure of augmented images
 
 
 def best_epoch_table(trainer: Trainer, test: ClassificationReport | LossReport | None = None) -> Table:
@@ -53,6 +57,26 @@ def best_epoch_table(trainer: Trainer, test: ClassificationReport | LossReport |
         share = "" if accuracy is None else f"{100 * accuracy:.2f} %"
         table.add_row(part, f"{samples:,}", f"{loss:.4f}", share)
     return table
+
+
+def draw_augmented(folder: RunFolder, dataset: AugmentedImages) -> None:
+    """Draw an image of each class as it is, and as it comes in the first epochs. Raises `CheckpointError` as `draw`."""
+    images = dataset.dataset
+    _, first = np.unique(images.labels, return_index=True)
+    rows = first[:_ROWS]
+    drawn: list[Array] = []
+    for epoch in range(_EPOCHS):
+        x, _ = AugmentedImages(images, dataset.augmentation, dataset.seed, epoch).batch(rows)
+        drawn.append(images.to_pixels(x, rows))
+    figure = plot.augmented(
+        images.images[rows],
+        np.stack(drawn, 1),
+        images.labels[rows],
+        images.classes,
+        data=images.name,
+        caption=f"Epochs 1 to {_EPOCHS}, {dataset.augmentation}",
+    )
+    folder.draw("augmented", figure)
 
 
 def write_results(folder: RunFolder, trainer: Trainer) -> None:

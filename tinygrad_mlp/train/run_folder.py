@@ -2,6 +2,7 @@
 
 config.json            what was asked for
 metrics.jsonl          a line of JSON per epoch
+augmented.png          training images as they are and as they are drawn, if they are augmented
 checkpoint.safetensors everything needed to go on
 model.safetensors      the best weights, once the run is finished; so are the following
 curves.png             loss, accuracy and learning rate against the epoch

@@ -35,7 +35,7 @@ from tinygrad_mlp.train.history import History, Row
 from tinygrad_mlp.train.interrupt import CtrlC, leave, say
 from tinygrad_mlp.train.metrics import ClassificationReport
 from tinygrad_mlp.train.progress import make_progress
-from tinygrad_mlp.train.results import write_results
+from tinygrad_mlp.train.results import draw_augmented, write_results
 from tinygrad_mlp.train.run_folder import RunFolder
 from tinygrad_mlp.train.settings import describe_run, describe_schedule, differences, listed
 from tinygrad_mlp.train.state import EpochSums, Undo, copy_of_weights, gather, resume
@@ -344,6 +344,8 @@ class Trainer:
             else:
                 if self.resume:
                     say(f"{self.folder.path} holds no checkpoint yet; training starts from the beginning")
+                if isinstance(self.loader.dataset, AugmentedImages):
+                    draw_augmented(self.folder, self.loader.dataset)
                 self._save()
             self.folder.write_metrics(self.history)
         except BaseException:
