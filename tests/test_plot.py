@@ -415,6 +415,40 @@ def test_samples_refuses_other_shapes(shape):
         plot.samples(np.zeros(shape), np.zeros(shape[0], int), ["a"])
 
 
+def test_augmented_draws_each_image_and_its_drawings_in_a_row():
+    images, drawn = rng().integers(0, 256, (2, 3, 6), np.uint8), rng().integers(0, 256, (2, 4, 3, 6), np.uint8)
+    figure = plot.augmented(images, drawn, [1, 0], ["a", "b"], data="mnist", caption="as asked")
+    (ax,) = figure.axes
+    sheet = np.ma.filled(ax.images[0].get_array(), np.nan)
+    assert sheet.shape == (2 * 4 - 1, 6 + 2 + 4 * 7 - 1)  # a pixel between drawings, and a wider gap before them
+    for row in range(2):
+        top = 4 * row
+        np.testing.assert_allclose(sheet[top : top + 3, :6], images[row] / 255)
+        for place in range(4):
+            left = 8 + 7 * place
+            np.testing.assert_allclose(sheet[top : top + 3, left : left + 6], drawn[row, place] / 255)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["b", "a"]
+    assert title_of(figure) == "Augmented images · mnist"
+    assert "as asked" in words(figure)
+
+
+def test_augmented_is_readable_in_grey_and_colour():
+    drawn = rng().integers(0, 256, (10, 8, 28, 28), np.uint8)
+    assert_readable(
+        plot.augmented(drawn[:, 0], drawn, np.arange(10), GARMENTS, data="fashion", caption="Epochs 1 to 8")
+    )
+    colour = rng().integers(0, 256, (2, 3, 8, 9, 3), np.uint8)
+    figure = plot.augmented(colour[:, 0], colour, [0, 2], LONG_NAMES)
+    assert_readable(figure)
+    np.testing.assert_allclose(figure.axes[0].images[0].get_array()[9:17, 12:21], colour[1, 0] / 255)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 5, 4), (3, 3, 4, 4), (2, 4, 4), (2, 0, 4, 4)])
+def test_augmented_refuses_drawings_of_other_images(shape):
+    with pytest.raises(ShapeError, match=r"augmented: drawn has shape .*; expected \(2, 'K', 4, 4\)"):
+        plot.augmented(np.zeros((2, 4, 4), np.uint8), np.zeros(shape, np.uint8), [0, 0], ["a"])
+
+
 def test_weights_draws_every_unit_on_one_scale():
     weight = rng().normal(size=(5, 6))
     figure = plot.weights(weight, (2, 3), data="mnist")

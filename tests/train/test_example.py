@@ -105,6 +105,7 @@ def test_folds(example, no_figures, capsys):
         ("--rotation 400", "Augmentation: rotation is 400.0"),
         ("--folds 1", "folds is 1, expected 2 to"),
         ("--label-smoothing 2", "label_smoothing"),
+        ("--shift -1", "Augmentation: shift is -1, expected a whole number of pixels"),
         ("--lr 1e30 --schedule constant", "training stopped in epoch 1, step 2"),
     ],
 )

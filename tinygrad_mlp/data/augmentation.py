@@ -80,6 +80,10 @@ class Augmentation:
     def __repr__(self) -> str:
         return f"Augmentation({', '.join(f'{name}={value!r}' for name, value in self._chosen().items())})"
 
+    def __bool__(self) -> bool:
+        """Whether anything may happen."""
+        return bool(self.horizontal_flip or self.shift or self.rotation or self.scale or self.cutout or self.erasing)
+
     def _chosen(self) -> dict[str, Any]:
         """What is not as by default."""
         values = {field.name: (getattr(self, field.name), field.default) for field in fields(self)}

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["as_images", "mistakes", "samples", "sheet", "weights"]
+__all__ = ["as_images", "augmented", "mistakes", "samples", "sheet", "weights"]
 
 _PREDICTED = "#B34700"  # vermilion, darker: it must be readable as small text
 
@@ -104,7 +104,7 @@ def augmented(
     beside = sheet(list(as_images("augmented", drawings.reshape(-1, *shape))), count, shape)
     gap = np.full((len(originals), width // 3, *channels), 1.0 if channels else 0.0)  # white
     whole = np.concatenate([originals, gap, beside], 1)
-    names = [wrapped(classes[number]) for number in numbers]
+    names = [wrapped(classes[int(number)]) for number in numbers]
     cell = max(0.6, 0.32 * width / height)  # inches, as in `samples`
     wide = cell * whole.shape[1] / (width + 1) + 0.075 * longest_line(names) + 0.25
     figure = blank_figure(max(wide, 3.6), cell * height / width * len(names) + 0.9, title, data, caption, "compressed")

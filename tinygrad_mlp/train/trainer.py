@@ -132,7 +132,7 @@ class Trainer:
         self.net, self.optimizer, self.loss = net, optimizer, loss
         self.schedule = schedule
         self.schedule_every = schedule_every or ("batch" if isinstance(schedule, OneCycleLR) else "epoch")
-        self.augmentation = augmentation
+        self.augmentation = augmentation or None  # also where nothing was chosen
         self.flip_to_predict = flip_to_predict
         self.average = average
         self.clip_norm = None if clip_norm is None else check_range("Trainer", "clip_norm", clip_norm)
