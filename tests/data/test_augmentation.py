@@ -143,7 +143,9 @@ def test_what_is_not_for_training_is_not_augmented(split):
 
 def test_what_is_refused():
     dataset = make()
-    with pytest.raises(ArgumentError, match=r"got a Subset, expected an ImageDataset; .* dataset.part\(indices\)"):
+    with pytest.raises(
+        ArgumentError, match=r"got Subset\(.*\), expected an ImageDataset; dataset.part\(indices\) makes one"
+    ):
         AugmentedImages(Subset(dataset, [1, 2]), SOME)
     for seed in (-1, 2**64, 1.5):
         with pytest.raises(ArgumentError, match="AugmentedImages: seed is"):

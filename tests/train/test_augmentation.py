@@ -120,7 +120,9 @@ def test_images_that_were_augmented_before(run: Path):
 
 def test_what_cannot_be_augmented():
     points = small.parts()[0]
-    with pytest.raises(ArgumentError, match="augmentation needs an ImageDataset to train on, got TensorDataset"):
+    with pytest.raises(
+        ArgumentError, match=r"got TensorDataset\(clouds, train, 70 samples\), expected an ImageDataset"
+    ):
         trainer().fit(points)
     with pytest.raises(DataError, match="to validate on, but only training images are augmented"):
         trainer().fit(garments(40), data.AugmentedImages(garments(20), AUGMENTATION))

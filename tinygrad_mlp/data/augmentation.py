@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinygrad_mlp.autodiff.tensor import Tensor
-from tinygrad_mlp.data.dataset import BatchDataset, Indices, as_indices
+from tinygrad_mlp.data.dataset import BatchDataset, Dataset, Indices, as_indices
 from tinygrad_mlp.data.image import ImageDataset
 from tinygrad_mlp.data.permutation import check_seed
 from tinygrad_mlp.errors import ArgumentError, DataError
@@ -121,7 +121,7 @@ class AugmentedImages(BatchDataset):
     Parameters
     ----------
     dataset:
-        The training images. Validation and test images stay as they are.
+        The training images, an `ImageDataset`. Validation and test images stay as they are.
     augmentation:
         What may happen to them.
     seed:
@@ -136,11 +136,10 @@ class AugmentedImages(BatchDataset):
     >>> loader = DataLoader(AugmentedImages(train, Augmentation(horizontal_flip=0.5, shift=2)), 64, shuffle=True)
     """
 
-    def __init__(self, dataset: ImageDataset, augmentation: Augmentation, seed: int = 0, epoch: int = 0) -> None:
-        if not isinstance(dataset, ImageDataset):  # pyright: ignore[reportUnnecessaryIsInstance]  callers without types
+    def __init__(self, dataset: Dataset, augmentation: Augmentation, seed: int = 0, epoch: int = 0) -> None:
+        if not isinstance(dataset, ImageDataset):
             raise ArgumentError(
-                f"AugmentedImages: got a {type(dataset).__name__}, expected an ImageDataset; of a part of one, "
-                "dataset.part(indices) makes another"
+                f"AugmentedImages: got {dataset!r}, expected an ImageDataset; dataset.part(indices) makes one of a part"
             )
         if dataset.split in ("validation", "test"):
             raise DataError(f"AugmentedImages: {dataset!r} is not for training, and only training images are augmented")

@@ -14,7 +14,6 @@ from typing import Any, Literal
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.data.augmentation import Augmentation, AugmentedImages
 from tinygrad_mlp.data.dataset import Dataset
-from tinygrad_mlp.data.image import ImageDataset
 from tinygrad_mlp.data.loader import DataLoader
 from tinygrad_mlp.data.permutation import check_seed
 from tinygrad_mlp.errors import ArgumentError, DataError, NonFiniteError
@@ -319,7 +318,7 @@ class Trainer:
                 raise DataError(f"Trainer.fit: got {val!r} to validate on, but only training images are augmented")
         elif self.patience is not None or isinstance(self.schedule, ReduceLROnPlateau):
             raise ArgumentError("Trainer: patience and ReduceLROnPlateau need validation data: fit(train, val)")
-        drawn = train if self.augmentation is None else _augmented(train, self.augmentation, self.seed)
+        drawn = train if self.augmentation is None else AugmentedImages(train, self.augmentation, self.seed)
         self.loader = DataLoader(drawn, self.batch_size, shuffle=True, drop_last=self.drop_last, seed=self.seed)
         self.val = val
         self.undo = Undo(self.net)
@@ -393,12 +392,6 @@ class Trainer:
 
 def _count_or_none(name: str, value: int | None) -> int | None:
     return None if value is None else check_count("Trainer", name, value)
-
-
-def _augmented(dataset: Dataset, augmentation: Augmentation, seed: int) -> AugmentedImages:
-    if not isinstance(dataset, ImageDataset):
-        raise ArgumentError(f"Trainer: augmentation needs an ImageDataset to train on, got {dataset!r}")
-    return AugmentedImages(dataset, augmentation, seed)
 
 
 def _check_part(dataset: Dataset, purpose: str) -> None:
