@@ -117,12 +117,14 @@ def matmul_tiles(
     panels = (vectors + wide - 1) // wide
     source = b
     k_room = 0  # rows in a packed panel
-    if b_column != 1:
+    # Few rows use a panel once: each task then packs it where it is used, in the cache.
+    packs_late = b_column != 1 and rows <= _CHUNK_ROWS and (b_item > 0 or batch == 1)
+    if b_column != 1 and not packs_late:
         k_room = (k_size + side - 1) // side * side
         room = k_room * vectors * side
         items = batch if b_item else 1
         source = np.empty(items * room, b.dtype)
-        for task in range(items * panels):
+        for task in prange(items * panels):
             item, panel = task // panels, task % panels
             first, last = panel * vectors // panels * side, min((panel + 1) * vectors // panels * side, columns)
             at = item * room + first * k_room
@@ -146,6 +148,7 @@ def matmul_tiles(
         present = min(chunk_rows, rows - row)
         a_at, out_at = item * a_item + row * a_row, (item * rows + row) * columns
         first_panel, last_panel = group * panels // groups, (group + 1) * panels // groups
+        late = np.empty((min(k_size, _K_BLOCK) + side) * wide * side if packs_late else 0, b.dtype)
         for k in range(0, max(k_size, 1), _K_BLOCK):
             terms, is_last = min(_K_BLOCK, k_size - k), k + _K_BLOCK >= k_size
             lowest = floor if is_last else out.dtype.type(-np.inf)
@@ -154,11 +157,14 @@ def matmul_tiles(
                 first, last = panel * vectors // panels, (panel + 1) * vectors // panels
                 column = first * side
                 width = min(last * side, columns) - column
-                step = (last - first) * side if k_room else b_step
-                b_at = item * b_item + column * (k_room if k_room else 1) + k * step
+                step = (last - first) * side if b_column != 1 else b_step
+                panel_source, b_at = source, item * b_item + column * (k_room if k_room else 1) + k * step
+                if packs_late:
+                    _pack_panel(b, item * b_item + column * b_column + k, b_column, terms, width, late, 0)
+                    panel_source, b_at = late, 0
                 # fmt: off
                 multiply_add_rows(
-                    last - first, present, terms, a, a_at + k * a_step, a_row, a_step, source, b_at, step,
+                    last - first, present, terms, a, a_at + k * a_step, a_row, a_step, panel_source, b_at, step,
                     bias, column, has_bias, lowest, out, out_at + column, columns, k > 0, width,
                 )
                 # fmt: on

@@ -31,7 +31,7 @@ from tinygrad_mlp.kernels.winograd_transform import (
 __all__ = ["fits_winograd", "winograd", "winograd_backward", "winograd_backward_kernel", "winograd_kernel"]
 
 _CHANNELS = 16  # from so many on the products are worth the transforms; a vector of float32 has at most as many lanes
-_TILES = 64  # in a block, about
+_TILES = 64  # in a block, at most
 _PLACES = 16
 _GAP = 16  # between places: at a power of two apart they would meet in the same lines of the cache
 _CHUNKS, _BACKWARD_CHUNKS = 64, 8
@@ -119,7 +119,7 @@ def _convolve_tiles(
     blocks = (images * tiles + _TILES - 1) // _TILES
     flat_weight, flat_transformed, flat_products = weight.reshape(-1), transformed.reshape(-1), products.reshape(-1)
     for block in range(blocks):
-        first, last = block * images * tiles // blocks, (block + 1) * images * tiles // blocks
+        first, last = _block_start(block, blocks, images * tiles), _block_start(block + 1, blocks, images * tiles)
         _transform_tiles(padded, 0, 0, False, columns, tiles, first, last, transformed)
         for place in range(_PLACES):
             # (tiles, channels) @ (channels, out channels) -> (tiles, out channels)
@@ -129,6 +129,12 @@ def _convolve_tiles(
                          out_channels, False)
             # fmt: on
         _output_tiles(products, bias, floor, columns, tiles, first, last, out)
+
+
+@device
+def _block_start(block: int, blocks: int, tiles: int) -> int:
+    """The first tile of a block, a multiple of the 8 that the multiply-add tile takes at a time."""
+    return min((block * tiles // blocks + 7) // 8 * 8, tiles)
 
 
 @device
