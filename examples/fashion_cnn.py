@@ -31,10 +31,7 @@ RECIPES = {
     "default": {},
     "best": {
         "network": "residual",
-        "optimizer": "sgd",
-        "lr": 0.2,
-        "weight_decay": 5e-4,
-        "ema": 0.998,
+        "weight_decay": 0.05,
         "cutout": 8,
         "epochs": 24,
         "validation": 0.05,
