@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from hypothesis import strategies as st
 
 import tests.autodiff.drawn as draw
 import tests.autodiff.references as ref
 from tinygrad_mlp.autodiff.ops import norm
+from tinygrad_mlp.autodiff.ops.norm_pool import batch_norm_pool
 from tinygrad_mlp.autodiff.tensor import Tensor
-from tinygrad_mlp.testing import OpCase
+from tinygrad_mlp.testing import Arguments, OpCase, arrays, arrays_of
 
 __all__ = ["CHANNEL_NORMS"]
 
@@ -21,6 +23,21 @@ def training_relu(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tens
 
 def inference_relu(*arguments: Any) -> Tensor:
     return norm.batch_norm(*arguments, activation="relu")
+
+
+def pooled(x: np.ndarray, weight: np.ndarray | None, bias: np.ndarray | None) -> np.ndarray:
+    """Maxima of windows of 2 x 2 of what relu leaves of batch norm."""
+    out = np.maximum(ref.batch_norm_training(x, weight, bias), 0)[..., : x.shape[2] // 2 * 2, : x.shape[3] // 2 * 2]
+    return np.max([out[..., row::2, column::2] for row in (0, 1) for column in (0, 1)], axis=0)
+
+
+@st.composite
+def images(draw: st.DrawFn) -> Arguments:
+    """(x, weight or None, bias or None), sides even and odd."""
+    shape = tuple([draw(st.integers(low, high)) for low, high in ((1, 2), (1, 3), (2, 5), (2, 5))])
+    x = draw(arrays(shape, distinct=True))
+    weight, bias = draw(arrays_of(st.just(((shape[1],),) * 2)))
+    return Arguments((x, *draw(st.sampled_from([(weight, bias), (weight, None), (None, bias), (None, None)]))))
 
 
 CHANNEL_NORMS = [
@@ -40,5 +57,14 @@ CHANNEL_NORMS = [
         draw.channel_batches(running=True),
         ulps=8,
         absolute=30,
+    ),
+    OpCase(
+        "batch_norm_pool",
+        lambda x, weight, bias: batch_norm_pool(x, weight=weight, bias=bias),
+        pooled,
+        images(),
+        rtol=1e-11,
+        ulps=60,
+        absolute=600,
     ),
 ]

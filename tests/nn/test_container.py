@@ -10,7 +10,7 @@ import pytest
 import tinygrad_mlp as tg
 from tinygrad_mlp import nn
 from tinygrad_mlp.autodiff.tensor import Tensor
-from tinygrad_mlp.errors import ArgumentError, DtypeError, IndexRangeError, NonFiniteError
+from tinygrad_mlp.errors import ArgumentError, DtypeError, IndexRangeError, NonFiniteError, ShapeError
 
 
 class Add(nn.Module):
@@ -179,6 +179,56 @@ def test_batch_norm_and_relu_are_fused_with_the_same_bits(
         states = [out, *gradients, *net.buffers()]
         results.append([tensor.array.tobytes() for tensor in states if tensor is not None])
     assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("size", [(6, 8), (7, 5)])
+def test_batch_norm_relu_and_pooling_are_fused_with_the_same_bits(size: tuple[int, int]) -> None:
+    results: list[list[bytes]] = []
+    for watched in (False, True):
+        tg.manual_seed(0)
+        x = tg.randn(4, 5, *size, requires_grad=True)
+        net = nn.Sequential(nn.BatchNorm2d(5), nn.ReLU(), nn.MaxPool2d(2), nn.Sigmoid())
+        if watched:
+            net[2].register_forward_hook(lambda module, args, out: None)
+        out = net[:3](x)
+        assert node_name(out) == ("max_windows" if watched else "normalized_maxima")
+        (out * out).sum().backward()
+        gradients = [tensor.grad for tensor in (x, *net.parameters())]
+        states = [net(x), out, *gradients, *net.buffers()]
+        results.append([tensor.array.tobytes() for tensor in states if tensor is not None])
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [
+        nn.MaxPool2d(3),
+        nn.MaxPool2d(2, 1),
+        nn.MaxPool2d(2, padding=1),
+        nn.MaxPool2d(2, dilation=2),
+        nn.MaxPool2d(2, ceil_mode=True),
+        nn.MaxPool2d(2, return_indices=True),
+        nn.MaxPool2d((2, 3)),
+        nn.AvgPool2d(2),
+    ],
+    ids=str,
+)
+def test_other_pooling_is_not_fused(pool: nn.Module) -> None:
+    x = tg.randn(4, 5, 7, 7)
+    out = nn.Sequential(nn.BatchNorm2d(5), nn.ReLU(), pool)(x)
+    expected = pool(nn.BatchNorm2d(5)(x).relu())
+    for ours, theirs in zip(*[each if isinstance(each, tuple) else (each,) for each in (out, expected)], strict=True):
+        assert ours.array.tobytes() == theirs.array.tobytes()
+
+
+def test_pooling_is_not_fused_in_evaluation_and_not_for_images_that_it_refuses() -> None:
+    net = nn.Sequential(nn.BatchNorm2d(5), nn.ReLU(), nn.MaxPool2d(2))
+    with pytest.raises(ShapeError, match="max_pool2d: a window of 2 x 2 pixels is larger") as caught:
+        net(tg.randn(4, 5, 1, 6))
+    assert "net.2: MaxPool2d" in caught.value.__notes__[0]
+    net.eval()
+    x = tg.randn(4, 5, 6, 6)
+    assert net(x).tolist() == net[2](net[0](x).relu()).tolist()
 
 
 def node_name(tensor: tg.Tensor) -> str:

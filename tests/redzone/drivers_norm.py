@@ -7,8 +7,9 @@ from typing import Any
 import tinygrad_mlp as tg
 import tinygrad_mlp.nn.functional as F
 from tests.redzone.drivers import SIZES, back, numbers, others, refusing_nothing
+from tinygrad_mlp.autodiff.ops.norm_pool import batch_norm_pool
 
-__all__ = ["channel_norms", "large_channel_norms"]
+__all__ = ["channel_norms", "large_channel_norms", "norm_pools"]
 
 
 def channel_norms(dtype: Any) -> None:
@@ -25,6 +26,15 @@ def channel_norms(dtype: Any) -> None:
                         back(F.batch_norm(x, *running, *affine, training=training, activation=activation))
 
 
+def norm_pools(dtype: Any) -> None:
+    """Batch and channels through all sizes, sides through those whose half is."""
+    for size in SIZES[1:]:
+        back(batch_norm_pool(numbers(size, 3, 4, 5, dtype=dtype)), batch_norm_pool(numbers(2, size, 5, 4, dtype=dtype)))
+    for side in range(2, 2 * len(SIZES)):
+        back(batch_norm_pool(numbers(2, 3, side, 5, dtype=dtype)), batch_norm_pool(numbers(2, 3, 4, side, dtype=dtype)))
+    back(batch_norm_pool(numbers(2, 0, 4, 5, dtype=dtype)))
+
+
 def large_channel_norms(dtype: Any, threads: int = 2) -> None:
     """Work that several threads share; sizes that no line, block or number of threads divides."""
     tg.set_num_threads(threads)
@@ -34,3 +44,4 @@ def large_channel_norms(dtype: Any, threads: int = 2) -> None:
         for training in (True, False):
             for activation in (None, "relu"):
                 back(F.batch_norm(x, *running, training=training, activation=activation))
+    back(batch_norm_pool(numbers(33, 17, 31, 29, dtype=dtype)))

@@ -12,6 +12,7 @@ __all__ = ["DRIVERS", "large"]
 DRIVERS: list[Callable[[Any], None]] = [
     *drivers.DRIVERS,
     drivers_norm.channel_norms,
+    drivers_norm.norm_pools,
     drivers_pool.pools,
     drivers_conv.convolutions,
     drivers_shape.layouts,

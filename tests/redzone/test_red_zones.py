@@ -33,6 +33,11 @@ NEVER = {
     "batch_norm_statistics": {0, 1},
     "batch_norm_backward": {0, 1},
     "batch_norm_relu_backward": {0, 1},
+    **{
+        f"norm_relu_pool_{way}, {array}, dimension 0": {0}
+        for way in ("forward", "backward")
+        for array in ("x", "out", "taps", "grad", "grad_x")
+    },
     "convolve": {0},
     "convolve_backward": {0},
     "copy_rows": {0},
@@ -66,6 +71,8 @@ NEVER |= {
         "max_pool_backward": {"grad": {0}, "taps": {0}, "grad_x": {0}},
         "max_pool_halving": {"x": {0, 1}, "out": {0}, "taps": {0}},
         "max_pool_halving_backward": {"grad": {0}, "taps": {0}, "grad_x": {0, 1}},
+        "norm_relu_pool_forward": {"x": {0, 1}, "out": {0}, "taps": {0}},
+        "norm_relu_pool_backward": {"grad": {0}, "taps": {0}, "x": {0, 1}, "grad_x": {0, 1}},
         "average_pool": {"x": {0}},
         "average_pool_backward": {"row_covers": {0}, "column_covers": {0}, "grad_x": {0}},
     }.items()

@@ -19,6 +19,8 @@ __all__ = [
     "Taps",
     "average_pool",
     "average_pool_backward",
+    "halve",
+    "keep_where",
     "max_pool",
     "max_pool_backward",
     "max_pool_halving",
@@ -153,11 +155,11 @@ def max_pool_halving(x: Array, out: Array, taps: Array) -> None:
         for out_column in range(out_width):
             source = upper + 2 * out_column * channels
             target = (line * out_width + out_column) * channels
-            _halve(flat_x, source, width * channels, channels, flat_out, flat_taps, target)
+            halve(flat_x, source, width * channels, channels, flat_out, flat_taps, target)
 
 
 @device
-def _halve(x: Array, source: int, line: int, channels: int, out: Array, taps: Array, target: int) -> None:
+def halve(x: Array, source: int, line: int, channels: int, out: Array, taps: Array, target: int) -> None:
     """One window of 2 x 2, whose lower row lies `line` numbers behind the upper one."""
     zero, one, two, three = taps.dtype.type(0), taps.dtype.type(1), taps.dtype.type(2), taps.dtype.type(3)
     first = np.uint64(source - target)
@@ -188,13 +190,13 @@ def max_pool_halving_backward(grad: Array, taps: Array, grad_x: Array) -> None:
         for column in range(covered):
             source = ((image * out_height + row // 2) * out_width + column // 2) * channels
             tap = row % 2 * 2 + column % 2
-            _keep_where(flat_grad, flat_taps, source, channels, tap, flat_x, target + column * channels)
+            keep_where(flat_grad, flat_taps, source, channels, tap, flat_x, target + column * channels)
         for i in range(*stretch(target + covered * channels, (width - covered) * channels)):
             flat_x[i] = flat_x.dtype.type(0)
 
 
 @device
-def _keep_where(grad: Array, taps: Array, source: int, channels: int, tap: int, out: Array, target: int) -> None:
+def keep_where(grad: Array, taps: Array, source: int, channels: int, tap: int, out: Array, target: int) -> None:
     """Write the gradients of the channels whose maximum was this tap, 0 for the others."""
     number, zero = taps.dtype.type(tap), grad.dtype.type(0)
     offset = np.uint64(source - target)

@@ -17,6 +17,7 @@ from tinygrad_mlp.nn.module import Module
 from tinygrad_mlp.nn.names import did_you_mean
 from tinygrad_mlp.nn.norm import BatchNorm1d, BatchNorm2d
 from tinygrad_mlp.nn.parameter import Parameter
+from tinygrad_mlp.nn.pool import MaxPool2d
 
 __all__ = ["ModuleDict", "ModuleList", "ParameterList", "Sequential"]
 
@@ -115,6 +116,9 @@ class Sequential(_ModuleSequence):
             if activation is None:
                 x = module(x)
                 position += 1
+            elif position + 2 < len(modules) and _pools_too(module, modules[position + 2], x):
+                x = module(x, activation, True)
+                position += 3
             else:
                 x = module(x, activation)
                 position += 2
@@ -140,10 +144,25 @@ def _fused(module: Module, following: Module) -> str | None:
     activation = _FUSED.get(type(module), {}).get(type(following))
     if activation is None or anomaly.get():
         return None
-    for own in (vars(module), vars(following)):
-        if own["_forward_hooks"] or "forward" in own:
-            return None
-    return activation
+    return None if _is_watched(module) or _is_watched(following) else activation
+
+
+def _pools_too(module: Module, last: Module, x: Any) -> bool:
+    """Whether batch norm in training, with the ReLU that it takes over, can also halve images as `last` does."""
+    return (
+        type(module) is BatchNorm2d
+        and module.training
+        and type(last) is MaxPool2d
+        and last.halves()
+        and not _is_watched(last)
+        and x.ndim == 4
+        and min(x.shape[2:]) >= 2
+    )
+
+
+def _is_watched(module: Module) -> bool:
+    own = vars(module)
+    return bool(own["_forward_hooks"]) or "forward" in own
 
 
 class ModuleList(_ModuleSequence):

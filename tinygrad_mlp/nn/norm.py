@@ -9,6 +9,7 @@ import numpy as np
 
 from tinygrad_mlp.autodiff.dtypes import DtypeLike
 from tinygrad_mlp.autodiff.mode import no_grad
+from tinygrad_mlp.autodiff.ops.norm_pool import batch_norm_pool
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.errors import ArgumentError, ShapeError
 from tinygrad_mlp.nn import functional as F
@@ -70,25 +71,21 @@ class _BatchNorm(Module):
             init.ones_(self.weight)
             init.zeros_(self.bias)
 
-    def forward(self, x: Tensor, activation: str | None = None) -> Tensor:
+    def forward(self, x: Tensor, activation: str | None = None, pool: bool = False) -> Tensor:
         """Of the shape of x; in training the running statistics move towards those of the batch.
 
-        `activation="relu"` cuts the result at 0 on the way; `nn.Sequential` does so where a ReLU follows.
+        `activation="relu"` cuts the result at 0 on the way, and `pool` (of images, in training) also takes the maxima
+        of windows of 2 x 2; `nn.Sequential` does so where a ReLU, and a MaxPool2d(2), follow.
         """
         if x.ndim not in self._ndims or x.shape[1] != self.num_features:
             expected = self._shapes.format(self.num_features)
             raise ShapeError(f"{type(self).__name__}: input has shape {x.shape}, expected {expected}")
-        out = F.batch_norm(
-            x,
-            self.running_mean,
-            self.running_var,
-            self.weight,
-            self.bias,
-            training=self.training,
-            momentum=self._next_momentum(),
-            eps=self.eps,
-            activation=activation,
-        )
+        statistics = self.running_mean, self.running_var
+        momentum = self._next_momentum()
+        if pool:
+            out = batch_norm_pool(x, *statistics, self.weight, self.bias, momentum, self.eps)
+        else:
+            out = F.batch_norm(x, *statistics, self.weight, self.bias, self.training, momentum, self.eps, activation)
         if self.training and self.num_batches_tracked is not None:
             with no_grad():
                 self.num_batches_tracked.add_(1)

@@ -62,6 +62,12 @@ class MaxPool2d(Module):
             x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.return_indices
         )
 
+    def halves(self) -> bool:
+        """Whether its windows are whole ones of 2 x 2 side by side, and it returns the maxima alone."""
+        pairs = [value in (2, (2, 2), [2, 2]) for value in (self.kernel_size, self.stride)]
+        is_plain = self.padding in (0, (0, 0), [0, 0]) and self.dilation in (1, (1, 1), [1, 1])
+        return all(pairs) and is_plain and not (self.ceil_mode or self.return_indices)
+
     def extra_repr(self) -> str:
         """`kernel_size=2, stride=2, padding=0, dilation=1, ceil_mode=False`."""
         return (

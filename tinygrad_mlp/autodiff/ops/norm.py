@@ -25,7 +25,18 @@ from tinygrad_mlp.kernels import norm as kernels
 from tinygrad_mlp.kernels.launch import Array, Kernel, apply_ufunc, launch
 from tinygrad_mlp.kernels.memory import empty
 
-__all__ = ["batch_norm", "batch_norm_inference", "batch_norm_training", "cosine_similarity", "layer_norm", "normalize"]
+__all__ = [
+    "affine",
+    "batch_norm",
+    "batch_norm_inference",
+    "batch_norm_training",
+    "batch_statistics",
+    "check_batch_norm",
+    "cosine_similarity",
+    "layer_norm",
+    "normalize",
+    "recorded_training_gradients",
+]
 
 
 def batch_norm(
@@ -68,7 +79,7 @@ def batch_norm(
     ArgumentError
         Only one of the running statistics is given, eps is negative, or an unknown activation.
     """
-    _check_batch_norm(input, running_mean, running_var, weight, bias, eps)
+    check_batch_norm(input, running_mean, running_var, weight, bias, eps)
     check_choice("batch_norm", "activation", activation, (None, "relu"))
     if running_mean is None or running_var is None:
         return batch_norm_training(input, weight, bias, float(eps), None, 0.0, activation)
@@ -78,7 +89,7 @@ def batch_norm(
     return batch_norm_inference(input, running_mean, running_var, weight, bias, float(eps), activation)
 
 
-def _check_batch_norm(
+def check_batch_norm(
     input: Tensor,
     running_mean: Tensor | None,
     running_var: Tensor | None,
@@ -86,6 +97,7 @@ def _check_batch_norm(
     bias: Tensor | None,
     eps: float,
 ) -> None:
+    """Raise what `batch_norm` raises for tensors that do not go together."""
     parameters = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
     check_floats("batch_norm", input=input, **parameters)
     if input.ndim < 2:
@@ -119,13 +131,13 @@ def batch_norm_training(
     forward pass before `backward` may move them again.
     """
     rows = channel_rows(input.array)  # (rows, C)
-    scale, shift = _affine(rows.shape[1], input.dtype, weight, bias)
-    mean, inv_std = _batch_statistics(input, rows, eps, running, momentum)
+    scale, shift = affine(rows.shape[1], input.dtype, weight, bias)
+    mean, inv_std = batch_statistics(input, rows, eps, running, momentum)
 
     def backward(grad: Tensor, out: Tensor) -> tuple[Tensor | None, ...]:
         if grad_enabled.get():
             before = grad if activation is None else relu_backward(grad, out)
-            return _recorded_training_gradients(before, input, weight, eps)
+            return recorded_training_gradients(before, input, weight, eps)
         kernel = kernels.batch_norm_backward if activation is None else kernels.batch_norm_relu_backward
         return _fused_channel_gradients(kernel, grad, input, rows, scale, shift, mean, inv_std)
 
@@ -145,7 +157,7 @@ def batch_norm_inference(
     """Batch norm with constant statistics."""
     rows = channel_rows(input.array)  # (rows, C)
     channels = rows.shape[1]
-    scale, shift = _affine(channels, input.dtype, weight, bias)
+    scale, shift = affine(channels, input.dtype, weight, bias)
     mean, inv_std = running_mean.array, np.empty(channels, input.dtype)
     launch(elementwise.rsqrt, apply_ufunc(np.add, running_var.array, eps), inv_std)
 
@@ -163,7 +175,7 @@ def batch_norm_inference(
     return _normalized(input, rows, scale, shift, mean, inv_std, activation), backward
 
 
-def _batch_statistics(
+def batch_statistics(
     input: Tensor, rows: Array, eps: float, running: tuple[Tensor, Tensor] | None, momentum: float
 ) -> tuple[Array, Array]:
     """Mean and 1 / sqrt(variance + eps) of each channel; moves the running statistics."""
@@ -213,7 +225,7 @@ def _fused_channel_gradients(
 _WITHOUT_BIAS = (kernels.batch_norm_backward, kernels.batch_norm_backward_eval)
 
 
-def _affine(size: int, dtype: np.dtype[Any], weight: Tensor | None, bias: Tensor | None) -> tuple[Array, Array]:
+def affine(size: int, dtype: np.dtype[Any], weight: Tensor | None, bias: Tensor | None) -> tuple[Array, Array]:
     """Flat arrays of weight and bias, 1 and 0 where they are None."""
     scale = _constant(1.0, size, dtype) if weight is None else reshaped(weight.array, (size,))
     shift = _constant(0.0, size, dtype) if bias is None else reshaped(bias.array, (size,))
@@ -235,7 +247,7 @@ def _fused_gradients(
     return grad_x, grad_weight, grad_bias
 
 
-def _recorded_training_gradients(
+def recorded_training_gradients(
     grad: Tensor, input: Tensor, weight: Tensor | None, eps: float
 ) -> tuple[Tensor | None, ...]:
     """The formula of `kernels.batch_norm_backward` made of ops."""
@@ -304,7 +316,7 @@ def layer_norm(
     _check_layer_norm(input, shape, weight, bias, eps)
     size = math.prod(shape)
     rows = reshaped(input.array, (input.numel() // max(size, 1), size))
-    scale, shift = _affine(size, input.dtype, weight, bias)
+    scale, shift = affine(size, input.dtype, weight, bias)
     out = empty(rows.shape, rows.dtype)
     mean, inv_std = np.empty(len(rows), rows.dtype), np.empty(len(rows), rows.dtype)
     launch(kernels.layer_norm_forward, rows, scale, shift, float(eps), out, mean, inv_std)

@@ -23,6 +23,8 @@ from tinygrad_mlp.kernels.memory import empty
 from tinygrad_mlp.kernels.pool import Taps
 
 __all__ = [
+    "HALVING",
+    "Maxima",
     "adaptive_avg_pool2d",
     "average_windows",
     "avg_pool2d",
@@ -81,7 +83,7 @@ def max_pool2d(
         if axis.dilation > size:
             _check_windows_hold_pixels(input.shape, size, axis, count)
     taps = empty((images.shape[0], height, width, images.shape[1]), _tap_dtype(rows, columns))
-    places = _Maxima(rows, columns, taps)
+    places = Maxima(rows, columns, taps)
     out = max_windows(images, places)
     values = out if input.ndim == 4 else out.squeeze(0)
     if not return_indices:
@@ -230,7 +232,7 @@ def _check_windows_hold_pixels(shape: tuple[int, ...], size: int, axis: Taps, co
 # Maxima --------------------------------------------------------------------------------------------------------------
 
 
-class _Maxima(NamedTuple):
+class Maxima(NamedTuple):
     """Which tap of each window was the maximum: numbers (N, OH, OW, C), filled by `max_windows`."""
 
     rows: Taps
@@ -248,17 +250,17 @@ def _tap_dtype(rows: Taps, columns: Taps) -> np.dtype[Any]:
     return np.dtype(np.uint8 if rows.size * columns.size <= 256 else np.int32)
 
 
-_PAIRS = Taps(size=2, stride=2, padding=0, dilation=1)
+HALVING = Taps(size=2, stride=2, padding=0, dilation=1)
 
 
-def _halves(places: _Maxima, size: tuple[int, ...]) -> bool:
+def _halves(places: Maxima, size: tuple[int, ...]) -> bool:
     """Whether these are whole windows of 2 x 2 side by side in images (N, H, W, C) of this size."""
     _, height, width, _ = places.taps.shape
-    return places.rows == places.columns == _PAIRS and (height, width) == (size[1] // 2, size[2] // 2)
+    return places.rows == places.columns == HALVING and (height, width) == (size[1] // 2, size[2] // 2)
 
 
 @op
-def max_windows(input: Tensor, maxima: _Maxima) -> tuple[Array, Backward]:
+def max_windows(input: Tensor, maxima: Maxima) -> tuple[Array, Backward]:
     """Maximum of each window: input (N, C, H, W) -> (N, C, OH, OW). Writes to `maxima` where they were."""
     pixels = pixels_of(input.array)  # (N, H, W, C)
     out = empty(maxima.taps.shape, pixels.dtype)  # (N, OH, OW, C)
@@ -275,7 +277,7 @@ def max_windows(input: Tensor, maxima: _Maxima) -> tuple[Array, Backward]:
 
 
 @op
-def spread_maxima(grad: Tensor, maxima: _Maxima, shape: tuple[int, ...]) -> tuple[Array, Backward]:
+def spread_maxima(grad: Tensor, maxima: Maxima, shape: tuple[int, ...]) -> tuple[Array, Backward]:
     """Each gradient at the pixel that was the maximum: (N, C, OH, OW) -> images of this shape, (N, C, H, W)."""
     images, channels, height, width = shape
     pixels, out = pixels_of(grad.array), empty((images, height, width, channels), grad.dtype)
