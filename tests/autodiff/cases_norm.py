@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 import tests.autodiff.drawn as draw
 import tests.autodiff.references as ref
 from tinygrad_mlp.autodiff.ops import norm
+from tinygrad_mlp.autodiff.ops.group_norm import group_norm as group_norm_op
 from tinygrad_mlp.autodiff.ops.norm_pool import batch_norm_pool
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.testing import Arguments, OpCase, arrays, arrays_of
@@ -40,7 +42,28 @@ def images(draw: st.DrawFn) -> Arguments:
     return Arguments((x, *draw(st.sampled_from([(weight, bias), (weight, None), (None, bias), (None, None)]))))
 
 
+def group_norm(x: np.ndarray, groups: int, weight: np.ndarray | None, bias: np.ndarray | None) -> np.ndarray:
+    """One image and one group at a time."""
+    out, size = np.empty(x.shape), x.shape[1] // groups
+    for image, first in itertools.product(range(x.shape[0]), range(0, x.shape[1], size)):
+        part = x[image, first : first + size]
+        out[image, first : first + size] = (part - part.mean()) / np.sqrt(part.var() + 1e-5)
+    shape = (-1, *[1] * (x.ndim - 2))
+    return out * (1 if weight is None else weight.reshape(shape)) + (0 if bias is None else bias.reshape(shape))
+
+
+@st.composite
+def grouped(draw: st.DrawFn) -> Arguments:
+    """(x, groups, weight or None, bias or None), each group of two values or more."""
+    groups, size = draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    pixels = draw(st.sampled_from([(2,), (1, 3), (2, 2), ()] if size > 1 else [(2,), (1, 3), (2, 2)]))
+    x = draw(arrays((draw(st.integers(0, 3)), groups * size, *pixels), distinct=True))
+    weight, bias = draw(arrays_of(st.just(((groups * size,),) * 2)))
+    return Arguments((x, groups, *draw(st.sampled_from([(weight, bias), (weight, None), (None, bias), (None, None)]))))
+
+
 CHANNEL_NORMS = [
+    OpCase("group_norm", group_norm_op, group_norm, grouped(), rtol=1e-11, ulps=60, absolute=600),
     OpCase(
         "batch_norm relu training",
         training_relu,

@@ -9,7 +9,7 @@ import tinygrad_mlp.nn.functional as F
 from tests.redzone.drivers import SIZES, back, numbers, others, refusing_nothing
 from tinygrad_mlp.autodiff.ops.norm_pool import batch_norm_pool
 
-__all__ = ["channel_norms", "large_channel_norms", "norm_pools"]
+__all__ = ["channel_norms", "group_norms", "large_channel_norms", "norm_pools"]
 
 
 def channel_norms(dtype: Any) -> None:
@@ -35,6 +35,16 @@ def norm_pools(dtype: Any) -> None:
     back(batch_norm_pool(numbers(2, 0, 4, 5, dtype=dtype)))
 
 
+def group_norms(dtype: Any) -> None:
+    """Batch, channels, groups and pixels through all sizes."""
+    for size in SIZES:
+        for images, channels, pixels in ((size, 6, 5), (3, size, 4), (2, 6, size)):
+            affine = [numbers(channels, dtype=dtype) for _ in range(2)]
+            x = numbers(images, channels, pixels, dtype=dtype)
+            back(F.group_norm(x, 2 if channels == 6 else max(channels, 1), *affine))
+    back(F.group_norm(numbers(3, 0, 4, dtype=dtype), 1))
+
+
 def large_channel_norms(dtype: Any, threads: int = 2) -> None:
     """Work that several threads share; sizes that no line, block or number of threads divides."""
     tg.set_num_threads(threads)
@@ -45,3 +55,4 @@ def large_channel_norms(dtype: Any, threads: int = 2) -> None:
             for activation in (None, "relu"):
                 back(F.batch_norm(x, *running, training=training, activation=activation))
     back(batch_norm_pool(numbers(33, 17, 31, 29, dtype=dtype)))
+    back(F.group_norm(numbers(33, 18, 31, 29, dtype=dtype), 3))

@@ -13,6 +13,7 @@ DRIVERS: list[Callable[[Any], None]] = [
     *drivers.DRIVERS,
     drivers_norm.channel_norms,
     drivers_norm.norm_pools,
+    drivers_norm.group_norms,
     drivers_pool.pools,
     drivers_conv.convolutions,
     drivers_shape.layouts,

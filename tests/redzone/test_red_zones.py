@@ -32,6 +32,10 @@ NEVER = {
     "augment_standardize": {0},
     "batch_norm_statistics": {0, 1},
     "batch_norm_backward": {0, 1},
+    "group_norm_forward, mean, dimension 1": {0},  # there is a group always
+    "group_norm_forward, inv_std, dimension 1": {0},
+    "group_norm_backward, mean, dimension 1": {0},
+    "group_norm_backward, inv_std, dimension 1": {0},
     "batch_norm_relu_backward": {0, 1},
     **{
         f"norm_relu_pool_{way}, {array}, dimension 0": {0}

@@ -36,7 +36,7 @@ from tinygrad_mlp.nn.loss import (
     SmoothL1Loss,
 )
 from tinygrad_mlp.nn.module import Module
-from tinygrad_mlp.nn.norm import BatchNorm1d, BatchNorm2d, LayerNorm
+from tinygrad_mlp.nn.norm import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm
 from tinygrad_mlp.nn.padding import CircularPad2d, ReflectionPad2d, ReplicationPad2d, ZeroPad2d
 from tinygrad_mlp.nn.parameter import Parameter
 from tinygrad_mlp.nn.pool import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
@@ -61,6 +61,7 @@ __all__ = [
     "Dropout2d",
     "Embedding",
     "Flatten",
+    "GroupNorm",
     "Hardtanh",
     "HuberLoss",
     "Identity",

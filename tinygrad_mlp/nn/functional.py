@@ -20,6 +20,7 @@ from tinygrad_mlp.autodiff.ops.class_loss import cross_entropy, nll_loss
 from tinygrad_mlp.autodiff.ops.conv import conv1d, conv2d
 from tinygrad_mlp.autodiff.ops.elementary import tanh
 from tinygrad_mlp.autodiff.ops.embedding import embedding
+from tinygrad_mlp.autodiff.ops.group_norm import group_norm
 from tinygrad_mlp.autodiff.ops.linear import linear
 from tinygrad_mlp.autodiff.ops.loss import (
     binary_cross_entropy,
@@ -52,6 +53,7 @@ __all__ = [
     "elu",
     "embedding",
     "gelu",
+    "group_norm",
     "hardtanh",
     "huber_loss",
     "kl_div",

@@ -1,4 +1,4 @@
-"""Normalisation: BatchNorm1d, BatchNorm2d, LayerNorm."""
+"""Normalisation: BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tinygrad_mlp.nn.checks import check_dtype, check_number, check_size
 from tinygrad_mlp.nn.module import Module
 from tinygrad_mlp.nn.parameter import Parameter
 
-__all__ = ["BatchNorm1d", "BatchNorm2d", "LayerNorm"]
+__all__ = ["BatchNorm1d", "BatchNorm2d", "GroupNorm", "LayerNorm"]
 
 
 class _BatchNorm(Module):
@@ -208,3 +208,65 @@ class LayerNorm(Module):
         affine = "" if self.elementwise_affine else ", elementwise_affine=False"
         bias = ", bias=False" if self.elementwise_affine and self.bias is None else ""
         return f"{self.normalized_shape}, eps={self.eps}{affine}{bias}"
+
+
+class GroupNorm(Module):
+    """Normalise groups of channels of each image, or sample (Wu & He 2018, arXiv:1803.08494): of the same shape out.
+
+    Parameters
+    ----------
+    num_groups:
+        How many groups the channels make; 1 for all channels together, num_channels for each by itself.
+    num_channels:
+        C of inputs (N, C) or (N, C, d1, …).
+    eps:
+        Added to the variance.
+    affine:
+        Whether there are weight and bias, (C,), starting as 1 and 0.
+
+    Raises
+    ------
+    ArgumentError
+        A number below 1, groups that do not divide the channels, eps below 0.
+    ShapeError
+        When called: another number of channels, or one value in all of a group.
+    """
+
+    weight: Parameter | None
+    bias: Parameter | None
+
+    def __init__(
+        self,
+        num_groups: int,
+        num_channels: int,
+        eps: float = 1e-5,
+        affine: bool = True,
+        *,
+        dtype: DtypeLike | None = None,
+    ) -> None:
+        super().__init__()
+        self.num_groups = check_size("GroupNorm", "num_groups", num_groups)
+        size = self.num_channels = check_size("GroupNorm", "num_channels", num_channels)
+        if size % self.num_groups:
+            raise ArgumentError(f"GroupNorm: {size} channels do not make {num_groups} equal groups")
+        self.eps = check_number("GroupNorm", "eps", eps, 0.0)
+        self.affine = affine
+        kind = check_dtype("GroupNorm", dtype)
+        self.register_parameter("weight", Parameter(np.ones(size, kind)) if affine else None)
+        self.register_parameter("bias", Parameter(np.zeros(size, kind)) if affine else None)
+
+    def reset_parameters(self) -> None:
+        """Weight 1, bias 0."""
+        if self.weight is not None and self.bias is not None:
+            init.ones_(self.weight)
+            init.zeros_(self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C) or (N, C, d1, …), of the same shape out."""
+        if x.ndim < 2 or x.shape[1] != self.num_channels:
+            raise ShapeError(f"GroupNorm: input has shape {x.shape}, expected (N, {self.num_channels}, …)")
+        return F.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        """`4, 32, eps=1e-05`."""
+        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}" + ("" if self.affine else ", affine=False")

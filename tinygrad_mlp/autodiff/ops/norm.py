@@ -31,10 +31,12 @@ __all__ = [
     "batch_norm_inference",
     "batch_norm_training",
     "batch_statistics",
+    "channel_layout",
     "check_batch_norm",
     "cosine_similarity",
     "layer_norm",
     "normalize",
+    "normalized_gradient",
     "recorded_training_gradients",
 ]
 
@@ -251,16 +253,16 @@ def recorded_training_gradients(
     grad: Tensor, input: Tensor, weight: Tensor | None, eps: float
 ) -> tuple[Tensor | None, ...]:
     """The formula of `kernels.batch_norm_backward` made of ops."""
-    dims, shape = _channel_layout(input)
+    dims, shape = channel_layout(input)
     centered = input - input.mean(dims, keepdim=True)
     inv_std = (centered.square().mean(dims, keepdim=True) + eps).rsqrt()
     z = centered * inv_std
     scale = inv_std if weight is None else inv_std * weight.reshape(shape)
-    grad_x = _normalized_gradient(grad, z, dims) * scale
+    grad_x = normalized_gradient(grad, z, dims) * scale
     return grad_x, (grad * z).sum(dims), grad.sum(dims)
 
 
-def _normalized_gradient(h: Tensor, z: Tensor, dims: list[int]) -> Tensor:
+def normalized_gradient(h: Tensor, z: Tensor, dims: list[int]) -> Tensor:
     """Derivative by x of z(x), x normalised over `dims`, times its standard deviation: h - mean h - z mean(h z)."""
     return h - h.mean(dims, keepdim=True) - z * (h * z).mean(dims, keepdim=True)
 
@@ -269,14 +271,14 @@ def _recorded_inference_gradients(
     grad: Tensor, input: Tensor, weight: Tensor | None, mean: Array, inv_std: Array
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The formula of `kernels.batch_norm_backward_eval` made of ops."""
-    dims, shape = _channel_layout(input)
+    dims, shape = channel_layout(input)
     factor = wrap(inv_std.reshape(shape))
     z = (input - wrap(mean).reshape(shape)) * factor
     grad_x = grad * (factor if weight is None else factor * weight.reshape(shape))
     return grad_x, (grad * z).sum(dims), grad.sum(dims)
 
 
-def _channel_layout(input: Tensor) -> tuple[list[int], tuple[int, ...]]:
+def channel_layout(input: Tensor) -> tuple[list[int], tuple[int, ...]]:
     """The dimensions to reduce, and the shape in which (C,) broadcasts: [0, 2, …] and (1, C, 1, …)."""
     return [0, *range(2, input.ndim)], (1, input.shape[1], *[1] * (input.ndim - 2))
 
@@ -354,7 +356,7 @@ def _recorded_layer_gradients(
     inv_std = (centered.square().mean(dims, keepdim=True) + eps).rsqrt()
     z = centered * inv_std
     h = grad if weight is None else grad * weight
-    grad_x = _normalized_gradient(h, z, dims) * inv_std
+    grad_x = normalized_gradient(h, z, dims) * inv_std
     others = list(range(input.ndim - count))
     if not others:
         return grad_x, grad * z, grad
