@@ -15,6 +15,7 @@ from tinygrad_mlp.autodiff.tensor import Backward, Tensor, wrap
 from tinygrad_mlp.errors import ArgumentError, ShapeError
 from tinygrad_mlp.kernels import group_norm as kernels
 from tinygrad_mlp.kernels.launch import Array, launch
+from tinygrad_mlp.kernels.memory import empty
 
 __all__ = ["group_norm"]
 
@@ -51,7 +52,7 @@ def group_norm(
     images, channels = pixels.shape[0], pixels.shape[-1]
     rows = pixels.reshape(images, math.prod(pixels.shape[1:-1]), channels)  # (N, P, C)
     scale, shift = affine(channels, input.dtype, weight, bias)
-    out = np.empty(rows.shape, rows.dtype)
+    out = empty(rows.shape, rows.dtype)
     mean, inv_std = np.empty((images, num_groups), rows.dtype), np.empty((images, num_groups), rows.dtype)
     launch(kernels.group_norm_forward, rows, scale, shift, float(eps), out, mean, inv_std, work=rows.size)
 
@@ -59,7 +60,7 @@ def group_norm(
         if grad_enabled.get():
             grad_x, grad_weight, grad_bias = _recorded_gradients(grad, input, num_groups, weight, float(eps))
             return grad_x, None, grad_weight, grad_bias
-        results = np.empty(rows.shape, rows.dtype), np.empty_like(scale), np.empty_like(scale)
+        results = empty(rows.shape, rows.dtype), np.empty_like(scale), np.empty_like(scale)
         arriving = pixels_of(grad.array).reshape(rows.shape)
         launch(kernels.group_norm_backward, arriving, rows, scale, mean, inv_std, *results, work=rows.size)
         return wrap(images_of(results[0].reshape(pixels.shape))), None, wrap(results[1]), wrap(results[2])

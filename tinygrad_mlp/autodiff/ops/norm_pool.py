@@ -14,6 +14,7 @@ from tinygrad_mlp.autodiff.tensor import Backward, Tensor, wrap
 from tinygrad_mlp.errors import ShapeError
 from tinygrad_mlp.kernels import norm_pool as kernels
 from tinygrad_mlp.kernels.launch import Array, launch
+from tinygrad_mlp.kernels.memory import empty
 
 __all__ = ["batch_norm_pool", "normalized_maxima"]
 
@@ -54,8 +55,8 @@ def normalized_maxima(
     scale, shift = affine(channels, input.dtype, weight, bias)
     rows = pixels.reshape(images * height * width, channels)
     mean, inv_std = batch_statistics(input, rows, eps, running, momentum)
-    out = np.empty((images, height // 2, width // 2, channels), pixels.dtype)
-    taps = np.empty(out.shape, np.uint8)
+    out = empty((images, height // 2, width // 2, channels), pixels.dtype)
+    taps = empty(out.shape, np.uint8)
     launch(kernels.norm_relu_pool_forward, pixels, scale, shift, mean, inv_std, out, taps, work=pixels.size)
 
     def backward(grad: Tensor, out: Tensor) -> tuple[Tensor | None, ...]:
@@ -64,7 +65,7 @@ def normalized_maxima(
             launch(np.bitwise_and, taps, 3, places)  # of a maximum that relu has cut any, since its gradient is 0
             before = spread_maxima(relu_backward(grad, out), Maxima(HALVING, HALVING, places), input.shape)
             return recorded_training_gradients(before, input, weight, eps)
-        results = np.empty(pixels.shape, pixels.dtype), np.empty_like(scale), np.empty_like(scale)
+        results = empty(pixels.shape, pixels.dtype), np.empty_like(scale), np.empty_like(scale)
         arriving = pixels_of(grad.array)
         launch(
             kernels.norm_relu_pool_backward, arriving, taps, pixels, scale, mean, inv_std, *results, work=pixels.size
