@@ -75,6 +75,7 @@ WRONG_SHAPES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], str]] = 
         (5, 4, 3, 2),
         "mode 'circular' cannot pad dim 3 of shape (5, 4, 3, 2)",
     ),
+    "GroupNorm": (lambda: nn.GroupNorm(2, 4), (5, 3), "GroupNorm: input has shape (5, 3), expected (N, 4, …)"),
     "LayerNorm": (lambda: nn.LayerNorm(4), (5, 3), "layer_norm: input has shape (5, 3), expected (…, *"),
     "Flatten": (lambda: nn.Flatten(2), (5,), "flatten: dim 2 is out of range for shape (5,); expected -1 to 0"),
     "Unflatten": (lambda: nn.Unflatten(1, (2, 3)), (5, 7), "(5, 7)"),

@@ -38,10 +38,9 @@ def norm_pools(dtype: Any) -> None:
 def group_norms(dtype: Any) -> None:
     """Batch, channels, groups and pixels through all sizes."""
     for size in SIZES:
-        for images, channels, pixels in ((size, 6, 5), (3, size, 4), (2, 6, size)):
+        for images, channels, pixels, groups in ((size, 6, 5, 2), (3, size, 4, max(size, 1)), (2, 6, size, 3)):
             affine = [numbers(channels, dtype=dtype) for _ in range(2)]
-            x = numbers(images, channels, pixels, dtype=dtype)
-            back(F.group_norm(x, 2 if channels == 6 else max(channels, 1), *affine))
+            back(F.group_norm(numbers(images, channels, pixels, dtype=dtype), groups, *affine))
     back(F.group_norm(numbers(3, 0, 4, dtype=dtype), 1))
 
 
