@@ -69,7 +69,8 @@ def feature_maps(
     images:
         What the net was shown, in one of the shapes that `samples` takes.
     maps:
-        (N, C, H', W'): the output of the convolution, or of the activation after it. All are drawn on one scale.
+        (N, C, H', W'): the output of the convolution, or of the activation after it. All are drawn on one
+        scale, which ends at the 99th percentile of the absolute values.
     weight:
         (C, in, kH, kW): the filters, which stand at the head of their columns.
     names:
@@ -111,10 +112,11 @@ def feature_maps(
     plain(seen)
     _draw_sheet(figure.add_subplot(grid[0, 1]), heads, columns)
     main = figure.add_subplot(grid[1, 1])
-    image = _draw_sheet(main, answers.reshape(-1, height, width), columns)
-    bar = figure.colorbar(image, ax=main, aspect=25, label="activation")
+    image = _draw_sheet(main, answers.reshape(-1, height, width), columns, 99.0)  # a few are far above the rest
+    rectified = answers.min() >= 0
+    bar = figure.colorbar(image, ax=main, aspect=25, label="activation", extend="max" if rectified else "both")
     bar.outline.set_visible(False)
-    if answers.min() >= 0:  # after a ReLU
+    if rectified:
         bar.ax.set_ylim(0, image.get_clim()[1])
     return figure
 
@@ -127,9 +129,9 @@ def _filters(caller: str, weight: ArrayLike, count: int) -> Floats:
     return array[:count].transpose(0, 2, 1, 3).reshape(min(count, len(array)), array.shape[2], -1)
 
 
-def _draw_sheet(ax: Axes, cells: Floats, columns: int) -> AxesImage:
-    """Draw cells (N, H, W) row by row in colours around 0, up to the 99.8th percentile of absolute values."""
-    limit = float(np.percentile(np.abs(cells), 99.8)) or 1.0
+def _draw_sheet(ax: Axes, cells: Floats, columns: int, percentile: float = 100.0) -> AxesImage:
+    """Draw cells (N, H, W) row by row in colours around 0, up to a percentile of the absolute values."""
+    limit = float(np.percentile(np.abs(cells), percentile)) or 1.0
     ax.set(xticks=[], yticks=[])
     plain(ax)
     return ax.imshow(sheet(list(cells), columns, cells.shape[1:]), cmap="RdBu_r", vmin=-limit, vmax=limit)
