@@ -1,7 +1,7 @@
 """Small data and nets that train in milliseconds."""
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -92,7 +92,7 @@ def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def load_example(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], Any]:
+def load_example(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[[str], Any]]:
     """Of a script of examples/ by its name: it as a module, on a few hundred drawn images, in an empty folder."""
 
     def load(name: str) -> Any:
@@ -104,4 +104,6 @@ def load_example(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[s
         monkeypatch.chdir(tmp_path)
         return module
 
-    return load
+    threads = tg.get_num_threads()
+    yield load
+    tg.set_num_threads(threads)

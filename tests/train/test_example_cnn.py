@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import tinygrad_mlp as tg
+
 SMALL = ["--data", "synthetic-fashion", "--limit", "64", "--epochs", "1", "--batch-size", "32"]
 
 
@@ -43,6 +45,15 @@ def test_it_ends_with_tables_figures_and_the_folder(example, capsys):
 )
 def test_flags(example, no_figures, flags):
     assert example.main([*SMALL, *flags.split()]) == 0
+
+
+def test_any_number_of_threads_gives_the_same_bits(example, no_figures):
+    if tg.get_num_threads() < 2:
+        pytest.skip("needs two threads")
+    for threads in ("1", "2"):
+        flags = ["--recipe", "best", "--epochs", "1", "--threads", threads, "--out", threads]
+        assert example.main([*SMALL, *flags]) == 0
+    assert Path("1/model.safetensors").read_bytes() == Path("2/model.safetensors").read_bytes()
 
 
 def test_flags_win_over_the_recipe(example):
