@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from tinygrad_mlp.kernels.copy import copy
 from tinygrad_mlp.kernels.launch import Array, kernel, launch, memory_order, prange
+from tinygrad_mlp.kernels.memory import empty_like
 from tinygrad_mlp.kernels.tile import VECTOR_BYTES, transpose_square
 
 __all__ = ["copy_across", "in_order_of", "transpose_matrices"]
@@ -55,7 +54,7 @@ def copy_across(source: Array, out: Array) -> None:
 
 def in_order_of(like: Array, array: Array) -> Array:
     """A copy of the array that lies in memory as `like`, which has its shape and dtype."""
-    dense = np.empty_like(like)
+    dense = empty_like(like)
     copy_across(array, dense)
     return dense
 

@@ -79,6 +79,6 @@ class ResidualBlock(Module):
         """(N, in_channels, H, W) -> (N, out_channels, H/stride, W/stride)."""
         if x.ndim != 4 or x.shape[1] != self.in_channels:
             raise ShapeError(f"ResidualBlock: input has shape {x.shape}, expected (N, {self.in_channels}, H, W)")
-        out = self.bn1(self.conv1(x)).relu()
+        out = self.bn1(self.conv1(x), "relu")
         out = self.bn2(self.conv2(out))
         return (out + (x if self.downsample is None else self.downsample(x))).relu()

@@ -13,7 +13,8 @@ from tinygrad_mlp.autodiff.ops.channels import lies_channels_last
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.errors import DtypeError, ShapeError
 from tinygrad_mlp.kernels.copy import converted
-from tinygrad_mlp.kernels.launch import Array, apply_ufunc, is_array
+from tinygrad_mlp.kernels.launch import Array, apply_ufunc, is_array, launch
+from tinygrad_mlp.kernels.memory import empty_like
 from tinygrad_mlp.kernels.transpose import in_order_of
 
 __all__ = ["apply_broadcast", "broadcasts_into", "operands", "swapped", "unbroadcast"]
@@ -70,24 +71,28 @@ def _meet_scalar(array: Array, scalar: float) -> Array:
     return array
 
 
+# Their results have the dtype of floating-point operands.
+_KEEPING_DTYPE = {np.add, np.subtract, np.multiply}
+
+
 def apply_broadcast(name: str, ufunc: np.ufunc, a: Any, b: Any) -> Array:
     """Launch a binary ufunc; shapes that do not broadcast raise `ShapeError` naming the op.
 
     Where channels-last images meet row-major ones, the result lies as the first operand (NumPy makes it row-major).
     """
-    if is_array(a) and is_array(b) and a.strides != b.strides and _turns(a, b):
-        b = in_order_of(a, b)
+    if is_array(a) and is_array(b) and a.shape == b.shape and a.dtype == b.dtype:
+        if a.strides != b.strides and b.flags.c_contiguous and lies_channels_last(a):
+            b = in_order_of(a, b)
+        if ufunc in _KEEPING_DTYPE and a.strides == b.strides and a.dtype.kind == "f":
+            out = empty_like(a)
+            launch(ufunc, a, b, out)
+            return out
     try:
         return apply_ufunc(ufunc, a, b)
     except ValueError as error:
         if np.shape(a) == np.shape(b):
             raise
         raise ShapeError(f"{name}: shapes {np.shape(a)} and {np.shape(b)} do not broadcast") from error
-
-
-def _turns(a: Array, b: Array) -> bool:
-    """Whether b is row-major and a, of its shape and dtype, channels-last."""
-    return a.shape == b.shape and a.dtype == b.dtype and b.flags.c_contiguous and lies_channels_last(a)
 
 
 def broadcasts_into(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:

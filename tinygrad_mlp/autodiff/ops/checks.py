@@ -12,6 +12,7 @@ import numpy as np
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.errors import ArgumentError, DtypeError
 from tinygrad_mlp.kernels.launch import Array
+from tinygrad_mlp.kernels.memory import empty
 from tinygrad_mlp.kernels.transpose import copy_across
 
 __all__ = [
@@ -88,7 +89,7 @@ def reshaped(array: Array, shape: tuple[int, ...]) -> Array:
     try:
         return array.reshape(shape, copy=False)
     except ValueError:
-        dense = np.empty(array.shape, array.dtype)
+        dense = empty(array.shape, array.dtype)
         copy_across(array, dense)
         return dense.reshape(shape)
 
