@@ -94,7 +94,7 @@ def run(part: str, folder: Path) -> dict[str, Any]:
         env={**os.environ, "NUMBA_NUM_THREADS": "2"},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         check=False,
     )
     last = note.read_text().strip() if note.exists() else "none"
