@@ -31,8 +31,8 @@ def floats(*shape: int) -> Any:
 
 
 def normalised() -> tuple[Any, ...]:
-    """Arguments of `batch_norm_forward`."""
-    return floats(3, 5), floats(5), floats(5), floats(5), floats(5), floats(3, 5)
+    """Arguments of `layer_norm_forward`."""
+    return floats(3, 5), floats(5), floats(5), 1e-5, floats(3, 5), floats(3), floats(3)
 
 
 def layer() -> tuple[Any, ...]:
@@ -52,11 +52,11 @@ class Plant:
 
 
 PLANTS = {
-    "one column too many": Plant(norm.batch_norm_forward, "(weight.size)", "(weight.size + 1)", normalised),
-    "one row too many": Plant(norm.batch_norm_forward, "(x.shape[0])", "(x.shape[0] + 1)", normalised),
-    "a read before an array": Plant(norm.batch_norm_forward, "mean[c]", "mean[c - mean.size - 1]", normalised),
-    "a write before an array": Plant(norm.batch_norm_forward, "target[c]", "out[i, c - weight.size - 1]", normalised),
-    "a read without effect": Plant(norm.batch_norm_forward, "+ bias[c]", "+ bias[c] + 0 * bias[c + 1]", normalised),
+    "one column too many": Plant(norm.layer_norm_forward, "range(features)", "range(features + 1)", normalised),
+    "one row too many": Plant(norm.layer_norm_forward, "range(rows)", "range(rows + 1)", normalised),
+    "a read before an array": Plant(norm.layer_norm_forward, "bias[j]", "bias[j - features - 1]", normalised),
+    "a write before an array": Plant(norm.layer_norm_forward, "target[j] =", "out[i, j - features - 1] =", normalised),
+    "a read without effect": Plant(norm.layer_norm_forward, "+ bias[j]", "+ bias[j] + 0 * bias[j + 1]", normalised),
     "scratch too short": Plant(norm.layer_norm_backward, "np.empty(features,", "np.empty(features - 1,", layer),
     "the index behind the last": Plant(
         index.scatter_add_rows,
@@ -78,7 +78,7 @@ PLANTS = {
         ASSERTION,
     ),
     "a write that is not declared": Plant(
-        norm.batch_norm_forward,
+        norm.layer_norm_forward,
         "row, target = x[i], out[i]",
         "row, target = x[i], out[i]\n        bias[0] = 2",
         normalised,
