@@ -22,6 +22,7 @@ from tinygrad_mlp.kernels.conv_tables import (
     weight_gradient_tables,
 )
 from tinygrad_mlp.kernels.copy import copy
+from tinygrad_mlp.kernels.elementwise import fill
 from tinygrad_mlp.kernels.images import add_parts, add_pixels, masked_with_margin, with_margin
 from tinygrad_mlp.kernels.launch import Array, device, kernel, launch, prange
 from tinygrad_mlp.kernels.matmul import activate
@@ -181,10 +182,8 @@ def convolve_backward(
     is_padded = x_height != x.shape[1] or x_width != x.shape[2]
     no_floor, nothing = grad.dtype.type(-np.inf), np.empty(0, grad.dtype)
     chunks = min(images, _BACKWARD_CHUNKS)
-    weight_parts, bias_parts = (
-        np.empty((chunks, grad_weight.size), grad.dtype),
-        np.zeros((chunks, grad_bias.size), grad.dtype),
-    )
+    weight_parts = np.empty((chunks, grad_weight.size), grad.dtype)
+    bias_parts = np.zeros((chunks, grad_bias.size), grad.dtype)
     for chunk in prange(chunks):
         buffer = np.zeros((height, width, out_channels), grad.dtype)
         flat_buffer = buffer.reshape(-1)
@@ -282,7 +281,7 @@ def conv_backward(
     if grad.size == 0:
         for array in (grad_x, grad_weight, grad_bias):
             if array is not None:
-                array.fill(0)
+                launch(fill, array, 0.0)
         return
     nothing = np.empty(0, grad.dtype)
     no_image, no_matrix = nothing.reshape(0, 0, 0, 0), nothing.reshape(0, 0)

@@ -3,7 +3,7 @@
 Lavin & Gray 2016 (arXiv:1509.09308). The image is cut into tiles of 4 × 4 pixels that overlap by two; transformed (see
 `winograd_transform`), the convolution is a product by each of 16 places: (tiles, channels) @ (channels, out channels),
 which go through the multiply-add tile, and are transformed back to 2 × 2 output pixels. In float32 the error is that of
-the direct sum (tests/kernels/test_winograd.py measures both). An infinity in an image becomes NaN in its tiles.
+the direct sum (tests/kernels/test_conv.py measures both). An infinity in an image becomes NaN in its tiles.
 
 Images are shared out to threads in chunks by their number alone. A chunk takes a few images at a time, so that there
 are enough tiles for the products, and a block of tiles at a time, so that these stay in the cache.

@@ -67,14 +67,14 @@ def check_choice(name: str, argument: str, value: object, choices: tuple[object,
 
 
 def check_sizes(name: str, argument: str, value: object, low: int, dims: int) -> tuple[int, ...]:
-    """One whole number for all dimensions, or one for each, none below `low`, as a tuple; else `ArgumentError`."""
+    """One whole number for the one or two dimensions, or one for each, as a tuple; `ArgumentError` below `low`."""
     if type(value) is int and value >= low:
         return (value,) * dims
     given = cast("Sequence[object]", value) if isinstance(value, (tuple, list)) else (value,) * dims
     numbers = [operator.index(n) for n in given if isinstance(n, SupportsIndex) and not isinstance(n, bool)]
     if len(given) == len(numbers) == dims and min(numbers) >= low:
         return tuple(numbers)
-    several = "a pair of such" if dims == 2 else f"{dims} of such" if dims > 2 else "a tuple of one such"
+    several = "a pair of such" if dims == 2 else "a tuple of one such"
     raise ArgumentError(f"{name}: {argument} must be a whole number from {low}, or {several}, got {value!r}")
 
 
