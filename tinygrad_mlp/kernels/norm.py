@@ -22,6 +22,7 @@ from tinygrad_mlp.kernels.norm_lines import (
     lane_squares,
     move_block,
     normalize,
+    scale_gradient,
 )
 from tinygrad_mlp.kernels.sums import (
     block_rows,
@@ -161,7 +162,7 @@ def batch_norm_backward(
     slope = repeated(share * grad_weight * (inv_std * inv_std * weight), lanes)
     for block in prange(blocks):
         first, stop = line_bounds(x, lanes, block)
-        input_gradient(flat_grad, flat_x, first, stop, center, scale, scale, offset, slope, False, True, target)
+        input_gradient(flat_grad, flat_x, first, stop, center, scale, scale, offset, slope, False, target)
 
 
 @kernel(writes=("grad_x", "grad_weight", "grad_bias"), parallel=True)
@@ -196,7 +197,7 @@ def batch_norm_relu_backward(
     slope = repeated(share * grad_weight * (inv_std * inv_std * weight), lanes)
     for block in prange(blocks):
         first, stop = line_bounds(x, lanes, block)
-        input_gradient(flat_grad, flat_x, first, stop, center, scale, shift, offset, slope, True, True, target)
+        input_gradient(flat_grad, flat_x, first, stop, center, scale, shift, offset, slope, True, target)
 
 
 @kernel(writes=("grad_x", "grad_weight", "grad_bias"), parallel=True)
@@ -226,7 +227,7 @@ def batch_norm_backward_eval(
         grad_weight[c] *= inv_std[c]
     for block in prange(blocks):
         first, stop = line_bounds(x, lanes, block)
-        input_gradient(flat_grad, flat_x, first, stop, center, scale, scale, scale, scale, False, False, target)
+        scale_gradient(flat_grad, flat_x, first, stop, center, scale, scale, False, target)
 
 
 @kernel(writes=("grad_x", "grad_weight", "grad_bias"), parallel=True)
@@ -258,7 +259,7 @@ def batch_norm_relu_backward_eval(
         grad_weight[c] *= inv_std[c]
     for block in prange(blocks):
         first, stop = line_bounds(x, lanes, block)
-        input_gradient(flat_grad, flat_x, first, stop, center, scale, shift, scale, scale, True, False, target)
+        scale_gradient(flat_grad, flat_x, first, stop, center, scale, shift, True, target)
 
 
 @kernel(writes=("out", "mean", "inv_std"))

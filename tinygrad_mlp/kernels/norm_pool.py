@@ -12,11 +12,10 @@ from tinygrad_mlp.kernels.lanes import add_up, block_count, lane_count, line_bou
 from tinygrad_mlp.kernels.launch import Array, device, kernel, prange, select
 from tinygrad_mlp.kernels.norm_lines import gradient_sums, input_gradient, normalize
 from tinygrad_mlp.kernels.pool import halve, keep_where
+from tinygrad_mlp.kernels.pool_vectors import CUT, keep_pair, lanes_of, largest_normalized
 from tinygrad_mlp.kernels.sums import stretch
 
 __all__ = ["norm_relu_pool_backward", "norm_relu_pool_forward"]
-
-_CUT = 4  # a tap of no pixel: the maximum is not above 0, and gets no gradient
 
 
 @kernel(writes=("out", "taps"), parallel=True)
@@ -30,10 +29,25 @@ def norm_relu_pool_forward(
     images, height, width, channels = x.shape
     out_height, out_width = out.shape[1], out.shape[2]
     flat_x, flat_out, flat_taps = x.reshape(-1), out.reshape(-1), taps.reshape(-1)
+    factor, lanes = inv_std * weight, lanes_of(x)
     size, out_size = width * channels, out_width * channels  # of a row
-    center, scale, shift = repeated(mean, size), repeated(inv_std * weight, size), repeated(bias, size)
+    if channels >= lanes:
+        for place in prange(images * out_height):
+            line = int(np.int64(place))  # unsigned in parallel loops, where it would mix to floats
+            upper, target = (line // out_height * height + line % out_height * 2) * size, line * out_size
+            for _ in range(out_width):
+                for c in range(0, channels, lanes):
+                    channel = min(c, channels - lanes)  # the last vector is moved back to end with the pixel
+                    at, below = upper + channel, upper + size + channel
+                    # fmt: off
+                    largest_normalized(flat_x, at, at + channels, below, below + channels, mean, factor, bias, channel,
+                                       flat_out, flat_taps, target + channel)
+                    # fmt: on
+                upper, target = upper + 2 * channels, target + channels
+        return
+    center, scale, shift = repeated(mean, size), repeated(factor, size), repeated(bias, size)
     for place in prange(images * out_height):
-        line = int(np.int64(place))  # unsigned in parallel loops, where it would mix to floats
+        line = int(np.int64(place))
         pair, normalized = np.empty(2 * size, x.dtype), line // out_height * height + line % out_height * 2
         normalize(flat_x[normalized * size : (normalized + 2) * size], 0, 2, center, scale, shift, True, pair)
         for column in range(out_width):
@@ -44,7 +58,7 @@ def norm_relu_pool_forward(
 
 @device
 def _mark_cut(out: Array, taps: Array, start: int, size: int) -> None:
-    zero, cut = out.dtype.type(0), taps.dtype.type(_CUT)
+    zero, cut = out.dtype.type(0), taps.dtype.type(CUT)
     for i in range(*stretch(start, size)):
         taps[i] = select(out[i] <= zero, cut, taps[i])
 
@@ -88,7 +102,7 @@ def norm_relu_pool_backward(
         first, stop = line_bounds(rows, lanes, block)
         some, result = flat_x[first * lanes : stop * lanes], target[first * lanes : stop * lanes]
         unpooled = _unpooled(grad, taps, x.shape, first * lanes, some.size)
-        input_gradient(unpooled, some, 0, stop - first, center, scale, scale, offset, slope, False, True, result)
+        input_gradient(unpooled, some, 0, stop - first, center, scale, scale, offset, slope, False, result)
 
 
 @device
@@ -97,6 +111,7 @@ def _unpooled(grad: Array, taps: Array, shape: tuple[int, int, int, int], start:
     _, height, width, channels = shape
     out_height, out_width = grad.shape[1], grad.shape[2]
     flat_grad, flat_taps, out = grad.reshape(-1), taps.reshape(-1), np.empty(size, grad.dtype)
+    lanes = lanes_of(grad)
     pixel, behind = start // channels, (start + size) // channels
     while pixel < behind:
         row, column = pixel // width, pixel % width  # rows of all images, numbered through
@@ -105,11 +120,20 @@ def _unpooled(grad: Array, taps: Array, shape: tuple[int, int, int, int], start:
         count = min(width - column, behind - pixel)  # up to the end of the row
         source = (image * out_height + row // 2) * out_width * channels
         covered = min(max(2 * out_width - column, 0), count) if row // 2 < out_height else 0
-        for i in range(column, column + covered):
-            tap = row % 2 * 2 + i % 2
-            keep_where(
-                flat_grad, flat_taps, source + i // 2 * channels, channels, tap, out, target + (i - column) * channels
-            )
+        i = column
+        while i < column + covered:
+            tap, at, pixel_target = row % 2 * 2 + i % 2, source + i // 2 * channels, target + (i - column) * channels
+            if tap % 2 == 0 and i + 1 < column + covered and channels >= lanes:
+                for c in range(0, channels, lanes):
+                    channel = min(c, channels - lanes)
+                    # fmt: off
+                    keep_pair(flat_grad, flat_taps, at + channel, flat_taps.dtype.type(tap), out,
+                              pixel_target + channel, pixel_target + channels + channel)
+                    # fmt: on
+                i += 2
+            else:
+                keep_where(flat_grad, flat_taps, at, channels, tap, out, pixel_target)
+                i += 1
         for i in range(*stretch(target + covered * channels, (count - covered) * channels)):
             out[i] = out.dtype.type(0)
         pixel += count

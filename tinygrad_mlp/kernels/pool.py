@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tinygrad_mlp.kernels.launch import Array, device, kernel, prange, select
+from tinygrad_mlp.kernels.pool_vectors import keep_vector, lanes_of, largest_of_four
 from tinygrad_mlp.kernels.sums import stretch
 
 __all__ = [
@@ -161,6 +162,13 @@ def max_pool_halving(x: Array, out: Array, taps: Array) -> None:
 @device
 def halve(x: Array, source: int, line: int, channels: int, out: Array, taps: Array, target: int) -> None:
     """One window of 2 x 2, whose lower row lies `line` numbers behind the upper one."""
+    lanes = lanes_of(x)
+    if channels >= lanes:
+        for c in range(0, channels, lanes):
+            i = min(c, channels - lanes)  # the last vector is moved back to end with the pixel
+            upper, lower = source + i, source + line + i
+            largest_of_four(x, upper, upper + channels, lower, lower + channels, out, taps, target + i)
+        return
     zero, one, two, three = taps.dtype.type(0), taps.dtype.type(1), taps.dtype.type(2), taps.dtype.type(3)
     first = np.uint64(source - target)
     second, third = first + np.uint64(channels), first + np.uint64(line)
@@ -199,6 +207,12 @@ def max_pool_halving_backward(grad: Array, taps: Array, grad_x: Array) -> None:
 def keep_where(grad: Array, taps: Array, source: int, channels: int, tap: int, out: Array, target: int) -> None:
     """Write the gradients of the channels whose maximum was this tap, 0 for the others."""
     number, zero = taps.dtype.type(tap), grad.dtype.type(0)
+    lanes = lanes_of(grad)
+    if channels >= lanes:
+        for c in range(0, channels, lanes):
+            i = min(c, channels - lanes)
+            keep_vector(grad, taps, source + i, number, out, target + i)
+        return
     offset = np.uint64(source - target)
     for i in range(*stretch(target, channels)):
         out[i] = select(taps[i + offset] == number, grad[i + offset], zero)
