@@ -145,7 +145,7 @@ def test_reshaping_layers() -> None:
         (nn.Softmax(dim=0), lambda x: F.softmax(x, 0), "Softmax(dim=0)"),
         (nn.LogSoftmax(-1), lambda x: F.log_softmax(x, -1), "LogSoftmax(dim=-1)"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else None,  # not where functions lie in memory
 )
 def test_activations(layer: nn.Module, expected: object, text: str) -> None:
     x = tensor(4, 5)

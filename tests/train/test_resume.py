@@ -501,7 +501,7 @@ def test_a_checkpoint_of_another_run(run: Path, first: Make, then: Make, message
             r"is 'partial\(cross_entropy, label_smooth",
         ),
     ],
-    ids=repr,
+    ids=lambda value: value if isinstance(value, str) else None,  # not where functions lie in memory
 )
 def test_other_settings(run: Path, options: dict[str, Any], message: str):
     crash(small.plain(out=run, checkpoint_every=1), 3)
