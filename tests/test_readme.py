@@ -44,3 +44,9 @@ def test_every_file_that_the_readme_names_is_there() -> None:
     linked = re.findall(r"\]\((?!http)([^)#]+)\)", README)
     assert linked
     assert [name for name in linked if not (ROOT / name).exists()] == []
+
+
+def test_the_captured_step_is_explained() -> None:
+    code = next(block for block in BLOCKS if "@tg.capture" in block)
+    printed = run(code)
+    assert "sgd_momentum_step" in printed and "% of peak" in printed

@@ -11,6 +11,7 @@ from math import inf, nan, pi
 from typing import TYPE_CHECKING
 
 from tinygrad_mlp import autograd, backends, cuda, data, errors, nn, optim, plot, train, utils
+from tinygrad_mlp.autodiff.capture import Captured, CaptureWarning, capture
 from tinygrad_mlp.autodiff.certify import Certificate, certify
 from tinygrad_mlp.autodiff.creation import (
     arange,
@@ -125,6 +126,7 @@ from tinygrad_mlp.autodiff.ops.shape import (
     unsqueeze,
 )
 from tinygrad_mlp.autodiff.ops.softmax import log_softmax, logsumexp, softmax
+from tinygrad_mlp.autodiff.profile import Profile, profile
 from tinygrad_mlp.autodiff.random_state import default_generator, manual_seed
 from tinygrad_mlp.autodiff.sampling import (
     bernoulli,
@@ -139,8 +141,8 @@ from tinygrad_mlp.autodiff.sampling import (
     randperm,
 )
 from tinygrad_mlp.autodiff.tensor import Tensor
-from tinygrad_mlp.kernels.launch import get_num_threads, set_num_threads
 from tinygrad_mlp.kernels.random import Generator
+from tinygrad_mlp.kernels.threads import get_num_threads, set_num_threads
 from tinygrad_mlp.missing import explain
 from tinygrad_mlp.serialization import load, save
 from tinygrad_mlp.train.evaluation import evaluate
@@ -149,8 +151,11 @@ from tinygrad_mlp.train.trainer import Trainer
 __version__ = "0.1.0"
 
 __all__ = [
+    "CaptureWarning",
+    "Captured",
     "Certificate",
     "Generator",
+    "Profile",
     "Tensor",
     "Trainer",
     "__version__",
@@ -174,6 +179,7 @@ __all__ = [
     "bmm",
     "bool",
     "broadcast_to",
+    "capture",
     "cat",
     "ceil",
     "certify",
@@ -280,6 +286,7 @@ __all__ = [
     "plot",
     "pow",
     "prod",
+    "profile",
     "rand",
     "rand_like",
     "randint",

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinygrad_mlp.errors import IndexRangeError
-from tinygrad_mlp.kernels.batch import gather_standardize, take_rows
+from tinygrad_mlp.kernels.batch import gather_standardize, take_numbers, take_rows
 from tinygrad_mlp.kernels.launch import launch
 
 SHAPES = {"one value": (1, 1), "per column": (1, 6), "per image": (5, 1)}
@@ -43,6 +43,9 @@ def test_a_bad_index_raises_and_writes_nothing(position, bad):
     with pytest.raises(IndexRangeError, match=rf"take_rows: index {bad} at position {position} .* 5 entries"):
         launch(take_rows, np.arange(5), indices, labels)
     assert (labels == 7).all()
+    with pytest.raises(IndexRangeError, match=rf"take_numbers: index {bad} at position {position} .* 5 entries"):
+        launch(take_numbers, np.arange(5), indices, labels)
+    assert (labels == 7).all()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int64, np.bool_])
@@ -52,6 +55,15 @@ def test_take_rows_gathers_any_dtype_and_strides(dtype):
     out = np.empty((4, 2, 4), dtype)
     launch(take_rows, rows, indices, out)
     np.testing.assert_array_equal(out, rows[indices])
+
+
+@settings(deadline=None)
+@given(indices=st.lists(st.integers(-5, 4), max_size=9))
+def test_take_numbers_gathers(indices):
+    numbers, rows = np.array([3, 1, 4, 1, 5]), np.array(indices, np.int64)
+    out = np.full(rows.size, -1)
+    launch(take_numbers, numbers, rows, out)
+    np.testing.assert_array_equal(out, numbers[rows])
 
 
 def test_no_indices_give_an_empty_result():

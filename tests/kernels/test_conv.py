@@ -13,7 +13,7 @@ from tests.autodiff.cases_conv import convolved
 from tinygrad_mlp.kernels.approx import NONE, RELU, SIGMOID, TANH
 from tinygrad_mlp.kernels.conv import conv_backward, conv_forward
 from tinygrad_mlp.kernels.conv_tables import Geometry
-from tinygrad_mlp.kernels.launch import get_num_threads, set_num_threads
+from tinygrad_mlp.kernels.threads import get_num_threads, set_num_threads
 from tinygrad_mlp.kernels.winograd import fits_winograd
 
 Array = np.ndarray

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from tests.kernels.ulp import every_exponent, np_erf, ulp_error
 from tinygrad_mlp.errors import ArgumentError, NonFiniteError
 from tinygrad_mlp.kernels import elementwise
-from tinygrad_mlp.kernels.launch import NOT_FINITE, Kernel, launch
+from tinygrad_mlp.kernels.launch import Kernel, launch
+from tinygrad_mlp.kernels.status import NOT_FINITE
 
 Function = Callable[[Any], Any]
 INF, NAN = math.inf, math.nan

@@ -16,19 +16,9 @@ import pytest
 
 import tinygrad_mlp
 from tinygrad_mlp.errors import ArgumentError, IndexRangeError, NonFiniteError
-from tinygrad_mlp.kernels.launch import (
-    BAD_INDEX,
-    BAD_LABEL,
-    BAD_ROW,
-    KERNELS,
-    NOT_FINITE,
-    Kernel,
-    get_num_threads,
-    kernel,
-    launch,
-    prange,
-    set_num_threads,
-)
+from tinygrad_mlp.kernels.launch import KERNELS, Kernel, kernel, launch, prange
+from tinygrad_mlp.kernels.status import BAD_INDEX, BAD_LABEL, BAD_ROW, NOT_FINITE
+from tinygrad_mlp.kernels.threads import get_num_threads, set_num_threads
 
 PACKAGE = Path(tinygrad_mlp.__file__).parent
 
@@ -372,7 +362,8 @@ import os, sys
 from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import test_launch
-from tinygrad_mlp.kernels.launch import launch, set_num_threads
+from tinygrad_mlp.kernels.launch import launch
+from tinygrad_mlp.kernels.threads import set_num_threads
 squares = test_launch.launch_test_squares
 x = np.arange(300_000.0)
 

@@ -249,7 +249,7 @@ def digest() -> str:
 def test_bits_do_not_depend_on_the_number_of_threads() -> None:
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); import test_matmul as tests\n"
-        "from tinygrad_mlp.kernels.launch import set_num_threads\n"
+        "from tinygrad_mlp.kernels.threads import set_num_threads\n"
         "for threads in (1, 2, 4):\n"
         "    set_num_threads(threads)\n"
         "    print(tests.digest())"

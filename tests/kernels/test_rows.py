@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from tinygrad_mlp.errors import IndexRangeError
-from tinygrad_mlp.kernels.launch import get_num_threads, launch, set_num_threads
+from tinygrad_mlp.kernels.launch import launch
 from tinygrad_mlp.kernels.rows import copy_rows, take_rows
+from tinygrad_mlp.kernels.threads import get_num_threads, set_num_threads
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32, np.uint8, np.bool_])

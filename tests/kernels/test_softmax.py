@@ -9,7 +9,8 @@ import pytest
 
 from tinygrad_mlp.errors import IndexRangeError
 from tinygrad_mlp.kernels import softmax
-from tinygrad_mlp.kernels.launch import BAD_LABEL, Kernel, launch
+from tinygrad_mlp.kernels.launch import Kernel, launch
+from tinygrad_mlp.kernels.status import BAD_LABEL
 
 INF, NAN = math.inf, math.nan
 IGNORE = -100

@@ -186,7 +186,7 @@ def test_any_strides_are_read_in_place(dtype: Any, data: st.DataObject) -> None:
 def test_strided_operands_are_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
     """What reaches the kernel is the memory of the operands, from their first element to their last."""
     seen: list[Any] = []
-    monkeypatch.setattr("tinygrad_mlp.kernels.matmul.launch", lambda kernel, *args, work: seen.extend(args))
+    monkeypatch.setattr("tinygrad_mlp.kernels.matmul.launch", lambda kernel, *args, **options: seen.extend(args))
     wide = np.ones((30, 20), np.float32)
     a, b = wide[2:10, 3:8], wide[1:6, 4:19]
     matmul(a, b, np.empty((8, 15), np.float32))

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from tinygrad_mlp.kernels import update
-from tinygrad_mlp.kernels.launch import NOT_FINITE, Kernel, launch
+from tinygrad_mlp.kernels.launch import Kernel, launch
+from tinygrad_mlp.kernels.status import NOT_FINITE
 
 DTYPES = [np.float32, np.float64]
 SIZES = [0, 1, 17, 20_001]  # the last makes several blocks
@@ -210,7 +211,7 @@ def digest() -> str:
 def test_bits_do_not_depend_on_the_number_of_threads() -> None:
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); import test_update as tests\n"
-        "from tinygrad_mlp.kernels.launch import set_num_threads\n"
+        "from tinygrad_mlp.kernels.threads import set_num_threads\n"
         "for threads in (1, 2, 4):\n"
         "    set_num_threads(threads)\n"
         "    print(tests.digest())"

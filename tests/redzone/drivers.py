@@ -13,6 +13,7 @@ import tinygrad_mlp.nn.functional as F
 from tests.redzone.drivers_augment import augmented_batches, large_augmented_batch
 from tinygrad_mlp import data, nn, optim
 from tinygrad_mlp.errors import TinygradError
+from tinygrad_mlp.train.state import EpochSums
 
 __all__ = ["DRIVERS", "SIZES", "large", "reseed"]
 
@@ -275,7 +276,18 @@ def large(dtype: Any, threads: int = 2) -> None:
     back(x[np.arange(-rows, rows)])
 
 
+def scores(dtype: Any) -> None:
+    """What a Trainer adds up of its batches."""
+    sums = EpochSums()
+    for rows, classes in pairs():
+        logits = numbers(rows, classes, dtype=dtype, grad=False)
+        loss = numbers(1, dtype=dtype, grad=False)
+        sums.add(loss, logits, labels(rows, classes))
+        sums.add(loss, logits, logits)
+
+
 DRIVERS: list[Callable[[Any], None]] = [
+    scores,
     elementwise,
     by_rows,
     losses,

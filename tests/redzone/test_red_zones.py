@@ -51,6 +51,7 @@ NEVER = {
     "gather_standardize": {0},
     "labelled_mean": {0},
     "matmul_tiles": {0},
+    "take_numbers": {0},
     "share_of_mean": {0},  # the mean of nothing raises
     "sum_reduce": {1},
     "winograd_kernel": {0},

@@ -129,7 +129,9 @@ def test_modes_while_training_and_validating():
             return x
 
     net = nn.Sequential(Watch(), small.plain_net()).eval()
-    trainer = tg.Trainer(net, optim.SGD(net.parameters(), lr=0.1), epochs=2, batch_size=35, progress=False)
+    trainer = tg.Trainer(
+        net, optim.SGD(net.parameters(), lr=0.1), epochs=2, batch_size=35, progress=False, capture=False
+    )
     trainer.fit(*small.parts())
     assert seen == [True, True, False] * 2
 

@@ -17,6 +17,7 @@ from tinygrad_mlp.errors import DtypeError, GradientError, NonFiniteError, Shape
 from tinygrad_mlp.kernels.copy import copy, is_dense
 from tinygrad_mlp.kernels.elementwise import check_finite
 from tinygrad_mlp.kernels.launch import Array, launch
+from tinygrad_mlp.kernels.record import recorder
 
 __all__ = ["backward", "grad"]
 
@@ -104,6 +105,8 @@ def _run(
             if gradient is None:
                 continue
             if tensor.hooks:
+                if (recording := recorder()) is not None:
+                    recording.refuse("a hook on a tensor is Python, which a replay cannot run")
                 gradient = _hooked(tensor.hooks, gradient)
                 taken.add(_owner(gradient.array))  # a hook may have kept it
             if wanted is not None:
@@ -143,11 +146,17 @@ def _seed(root: Tensor, weight: Tensor | None) -> Tensor:
     try:
         launch(check_finite, root.array.reshape(-1))
     except NonFiniteError as error:
-        raise NonFiniteError(
-            f"backward: the loss is {root.array.item()}; no gradient and no weight was changed. Run the forward pass "
-            "inside `with tg.anomaly_mode():` to see which op made it"
-        ) from error
+        raise _bad_loss(root.array, error) from error
+    if (recording := recorder()) is not None:
+        recording.explain(_bad_loss)
     return wrap(np.array(1, root.array.dtype).reshape(root.array.shape))
+
+
+def _bad_loss(loss: Array, _: Exception) -> NonFiniteError:
+    return NonFiniteError(
+        f"backward: the loss is {loss.item()}; no gradient and no weight was changed. Run the forward pass inside "
+        "`with tg.anomaly_mode():` to see which op made it"
+    )
 
 
 def _ordered(roots: list[Tensor]) -> list[Tensor]:
@@ -196,6 +205,8 @@ def _step(tensor: Tensor, node: Node, gradient: Tensor, pending: dict[int, Tenso
 
 def _accumulate(leaf: Tensor, gradient: Tensor, create_graph: bool, taken: set[int]) -> None:
     """Add a gradient to a leaf's `.grad`, in memory that nothing else uses."""
+    if (recording := recorder()) is not None:
+        recording.leaves.setdefault(id(leaf), (leaf, leaf.grad))
     if create_graph:
         leaf.grad = gradient if leaf.grad is None else leaf.grad + gradient
         return

@@ -18,7 +18,8 @@ __all__ = ["GradMemory", "gradient_array"]
 
 def gradient_array(parameter: Tensor) -> Array:
     """Memory for a gradient, in the parameter's order: the optimizer's, if there is one and nobody keeps the last."""
-    lent = None if parameter.grad_memory is None else parameter.grad_memory.lend(parameter.array)
+    memory = parameter.grad_memory
+    lent = None if memory is None or memory.is_under(parameter.grad) else memory.lend(parameter.array)
     return np.empty_like(parameter.array) if lent is None else lent
 
 
@@ -38,10 +39,11 @@ class GradMemory:
         The parameter's axes, from the slowest to the fastest in memory.
     """
 
-    __slots__ = ("_axes", "_dtype", "_lent", "_shape", "_stored", "_stored_shape", "_strides")
+    __slots__ = ("_address", "_axes", "_dtype", "_lent", "_shape", "_stored", "_stored_shape", "_strides")
 
     def __init__(self, stored: Array, view: Array, axes: Sequence[int]) -> None:
         self._stored = stored.data
+        self._address = stored.__array_interface__["data"][0]
         self._dtype = stored.dtype
         self._shape = view.shape
         self._strides = view.strides
@@ -57,6 +59,10 @@ class GradMemory:
         keeper = np.frombuffer(self._stored, self._dtype)
         self._lent = weakref.ref(keeper)
         return keeper.reshape(self._stored_shape).transpose(self._axes)
+
+    def is_under(self, gradient: Tensor | None) -> bool:
+        """Whether a gradient lies in this memory without having borrowed it, as a replayed step leaves it."""
+        return gradient is not None and self._address == gradient.array.__array_interface__["data"][0]
 
     def _keeper(self) -> Array | None:
         return None if self._lent is None else self._lent()

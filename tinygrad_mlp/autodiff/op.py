@@ -25,6 +25,7 @@ from tinygrad_mlp.autodiff.mode import anomaly, grad_enabled, module_stack
 from tinygrad_mlp.autodiff.tensor import Backward, Node, Tensor, wrap
 from tinygrad_mlp.errors import DtypeError, NonFiniteError
 from tinygrad_mlp.kernels.launch import Array, is_array
+from tinygrad_mlp.kernels.record import recorder
 
 __all__ = ["OPS", "needs_grad", "numpy_names", "op"]
 
@@ -56,12 +57,15 @@ def _make(rule: Callable[..., tuple[Array, Backward]], view: bool) -> Callable[.
     parameters = signature(rule)
     own = (rule.__module__ or "").startswith("tinygrad_mlp.")
     run = rule if own else _with_checked_result(name, rule)
+    refusal = "" if own else f"op {name} is a rule in Python, which a replay cannot run"
 
     @wraps(rule)
     def apply(*args: Any, **kwargs: Any) -> Tensor:
         if kwargs:  # a Tensor given by name is an input like any other
             bound = _bound(name, parameters, args, kwargs)
             args, kwargs = bound.args, bound.kwargs
+        if refusal and (recording := recorder()) is not None:
+            recording.refuse(refusal)
         array, backward = run(*args, **kwargs)
         # NumPy's sums and its arithmetic on 0-d arrays give scalars.
         out = wrap(array) if is_array(array) else Tensor(np.asarray(array))

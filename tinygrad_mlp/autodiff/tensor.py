@@ -6,8 +6,11 @@ for readers and type checkers.
 
 from __future__ import annotations
 
+import inspect
 import itertools
+import linecache
 from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,10 +21,11 @@ from tinygrad_mlp.autodiff.hooks import HookHandle
 from tinygrad_mlp.autodiff.methods import Dim, Index, Operand, TensorMethods
 from tinygrad_mlp.autodiff.mode import anomaly, module_stack
 from tinygrad_mlp.autodiff.text import array_text
-from tinygrad_mlp.errors import ArgumentError, DtypeError, GradientError, ShapeError
+from tinygrad_mlp.errors import ArgumentError, CaptureError, DtypeError, GradientError, ShapeError
 from tinygrad_mlp.kernels.launch import Array
+from tinygrad_mlp.kernels.record import recorder
 
-__all__ = ["Backward", "Dim", "Hook", "Index", "Node", "Operand", "Tensor", "wrap"]
+__all__ = ["Backward", "Dim", "Hook", "Index", "Node", "Operand", "Tensor", "about_to_change", "check_reading", "wrap"]
 
 Backward: TypeAlias = "Callable[[Tensor, Tensor], Tensor | None | tuple[Tensor | None, ...]]"
 Hook: TypeAlias = "Callable[[Tensor], Tensor | None]"
@@ -191,6 +195,7 @@ class Tensor(TensorMethods):
         """The ndarray itself, sharing memory. Raises `GradientError` if this tensor requires grad, as PyTorch does."""
         if self.requires_grad:
             raise GradientError("numpy: this tensor requires grad; NumPy would lose it. Use t.detach().numpy()")
+        check_reading("numpy()")
         return self.array
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
@@ -209,10 +214,12 @@ class Tensor(TensorMethods):
         """The only element as a Python number. Raises `ShapeError` if there is not exactly one."""
         if self.array.size != 1:
             raise ShapeError(f"item: a tensor of shape {self.shape} has {self.array.size} elements, expected 1")
+        check_reading("item()")
         return self.array.item()
 
     def tolist(self) -> Any:
         """Nested Python lists, or a number for a 0-d tensor."""
+        check_reading("tolist()")
         return self.array.tolist()
 
     def detach(self) -> Tensor:
@@ -268,6 +275,7 @@ class Tensor(TensorMethods):
     def __bool__(self) -> bool:
         if self.array.size != 1:
             raise ArgumentError(f"bool: the truth of a tensor of shape {self.shape} is ambiguous; use .any() or .all()")
+        check_reading("its truth")
         return bool(self.array.item())
 
     def __float__(self) -> float:
@@ -283,7 +291,7 @@ class Tensor(TensorMethods):
 
     def __format__(self, spec: str) -> str:
         if self.ndim == 0:
-            return format(self.array.item(), spec)
+            return format(self.item(), spec)
         if spec:
             raise ShapeError(f"format: {spec!r} is for one number, this tensor has shape {self.shape}; use .item()")
         return repr(self)
@@ -299,6 +307,7 @@ class Tensor(TensorMethods):
         return copied
 
     def __repr__(self) -> str:
+        check_reading("its text")
         text = array_text(self.array, indent=len("tensor("))
         if not self.array.size and self.ndim != 1:
             text += f", size={self.shape}"
@@ -322,3 +331,32 @@ def wrap(array: Array) -> Tensor:
     tensor.grad_memory = None
     tensor.requires_grad = False
     return tensor
+
+
+def about_to_change(*tensors: Tensor) -> None:
+    """Tell a recorder, if one watches, that these tensors are written in place next."""
+    recording = recorder()
+    if recording is not None:
+        for tensor in tensors:
+            recording.save(tensor.array)
+            recording.counters.append(tensor.counter)
+
+
+def check_reading(what: str) -> None:
+    """Raise `CaptureError` where Python reads a tensor's numbers while a step is recorded: a replay could not."""
+    if recorder() is None:
+        return
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_back is not None and _is_ours(frame):
+        frame = frame.f_back
+    file, line = (frame.f_code.co_filename, frame.f_lineno) if frame is not None else ("?", 0)
+    text = linecache.getline(file, line).strip()
+    raise CaptureError(
+        f"capture: {file}:{line} reads a tensor's numbers in Python ({what}) while the step is recorded: `{text}`; a "
+        "replay runs no Python. Return the tensor from the step and read it outside, or use ops (tg.where) in place of "
+        "`if`"
+    )
+
+
+def _is_ours(frame: FrameType) -> bool:
+    return frame.f_globals.get("__name__", "").startswith("tinygrad_mlp.")

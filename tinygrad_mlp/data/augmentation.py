@@ -101,13 +101,19 @@ class Augmentation:
 
         It depends on seed, epoch and sample alone, and each number on no other setting than its own.
         """
+        return self.draw_by(dataset, samples, np.array([seed, epoch], np.uint64))
+
+    def draw_by(
+        self, dataset: ImageDataset, samples: NDArray[np.int64], key: NDArray[np.uint64]
+    ) -> NDArray[np.float64]:
+        """The same with seed and epoch in an array (2,), which a captured step reads anew each time."""
         options = (self.horizontal_flip, self.shift, self.rotation, self.scale, self.cutout, self.erasing)
         drawn = np.empty((samples.size, len(DRAWN)))
         launch(
             draw_augmentation,
             samples,
             len(dataset),
-            np.array([seed, epoch], np.uint64),
+            key,
             np.array([*options, *self.erasing_area], np.float64),
             *dataset.image_shape[1:],
             drawn,
@@ -147,11 +153,17 @@ class AugmentedImages(BatchDataset):
         self.dataset = dataset
         self.augmentation = augmentation
         self.seed = check_seed(seed, "AugmentedImages")
+        self._key = np.array([self.seed, 0], np.uint64)
         self.set_epoch(epoch)
         self._uses = dataset._uses  # pyright: ignore[reportPrivateUsage]  they count together
 
     def __len__(self) -> int:
         return len(self.dataset)
+
+    @property
+    def is_capturable(self) -> bool:
+        """As the images themselves."""
+        return type(self) is AugmentedImages and self.dataset.is_capturable
 
     @property
     def source(self) -> str:
@@ -163,11 +175,12 @@ class AugmentedImages(BatchDataset):
         if isinstance(epoch, bool) or not isinstance(epoch, SupportsIndex) or not 0 <= operator.index(epoch) < 2**63:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ArgumentError(f"AugmentedImages: epoch is {epoch!r}, expected a whole number, 0 or more")
         self.epoch = operator.index(epoch)
+        self._key[1] = self.epoch
 
     def batch(self, indices: Indices) -> tuple[Tensor, ...]:
         """Augmented and standardised images (B, 1, H, W) and labels (B,) int64 at these positions."""
         rows = as_indices(indices, len(self), self.name)
-        return self.dataset.transformed(rows, self.augmentation.draw(self.dataset, rows, self.seed, self.epoch))
+        return self.dataset.transformed(rows, self.augmentation.draw_by(self.dataset, rows, self._key))
 
 
 def _whole(name: str, value: object) -> int:

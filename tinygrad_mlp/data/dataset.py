@@ -14,7 +14,7 @@ from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.data.collate import as_tensors, check_finite, collate
 from tinygrad_mlp.data.permutation import Purpose, SeedSource, permutation, resolve_seed
 from tinygrad_mlp.errors import ArgumentError, DataError, DtypeError, IndexRangeError, ShapeError
-from tinygrad_mlp.kernels.batch import take_rows
+from tinygrad_mlp.kernels.batch import take_numbers, take_rows
 from tinygrad_mlp.kernels.launch import launch
 
 __all__ = [
@@ -81,6 +81,11 @@ class BatchDataset(ABC):
     def record_use(self) -> None:
         """Count one evaluation of a net on this data set."""
         self._uses[0] += 1
+
+    @property
+    def is_capturable(self) -> bool:
+        """Whether `batch` is a few kernels, so that a captured step may draw from it, with the indices as argument."""
+        return False
 
     @abstractmethod
     def __len__(self) -> int:
@@ -165,6 +170,11 @@ class TensorDataset(BatchDataset):
         return as_tensors(array)[0].array  # raises for a dtype that no Tensor can have
 
     @property
+    def is_capturable(self) -> bool:
+        """Yes, unless a subclass does it in another way."""
+        return type(self) is TensorDataset
+
+    @property
     def tensors(self) -> tuple[Tensor, ...]:
         """The tensors that it was made of, on the same memory."""
         return as_tensors(*self.arrays)
@@ -211,6 +221,11 @@ class Subset(BatchDataset):
     def __len__(self) -> int:
         return len(self.indices)
 
+    @property
+    def is_capturable(self) -> bool:
+        """As the whole data set."""
+        return type(self) is Subset and isinstance(self.dataset, BatchDataset) and self.dataset.is_capturable
+
     def set_epoch(self, epoch: int) -> None:
         """Tell the whole data set which epoch is drawn, if it has a `set_epoch`."""
         set_epoch(self.dataset, epoch)
@@ -219,7 +234,7 @@ class Subset(BatchDataset):
         """The samples at these positions of the subset, stacked."""
         rows = as_indices(indices, len(self), self.name)
         chosen = np.empty_like(rows)
-        launch(take_rows, self.indices, rows, chosen)
+        launch(take_numbers, self.indices, rows, chosen)
         return draw(self.dataset, chosen)
 
     def __getitem__(self, index: SupportsIndex | Indices) -> Any:

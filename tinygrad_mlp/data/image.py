@@ -17,7 +17,7 @@ from tinygrad_mlp.data.splits import plain_folds, stratified_folds, stratified_p
 from tinygrad_mlp.data.transforms import Standardization, StandardizeKind, fit_standardization
 from tinygrad_mlp.errors import ArgumentError, DataError, DtypeError, IndexRangeError, ShapeError
 from tinygrad_mlp.kernels.augment import DRAWN, augment_standardize, mirror_images
-from tinygrad_mlp.kernels.batch import gather_standardize, take_rows
+from tinygrad_mlp.kernels.batch import gather_standardize, take_numbers
 from tinygrad_mlp.kernels.launch import launch
 
 __all__ = ["ImageDataset", "k_fold"]
@@ -84,6 +84,11 @@ class ImageDataset(BatchDataset):
         self._mean, self._inverse_std = standardization.kernel_arguments(self._pixels, self.dtype)
 
     @property
+    def is_capturable(self) -> bool:
+        """Yes, unless a subclass does it in another way."""
+        return type(self) is ImageDataset
+
+    @property
     def images(self) -> NDArray[np.uint8]:
         """All images as they are, (N, H, W) uint8, read-only."""
         view = self._pixels.reshape(-1, *self.image_shape[1:])
@@ -106,7 +111,7 @@ class ImageDataset(BatchDataset):
         x = np.empty((rows.size, self._pixels.shape[1]), self.dtype)
         y = np.empty(rows.size, np.int64)
         launch(gather_standardize, self._pixels, rows, self._mean, self._inverse_std, x)
-        launch(take_rows, self._labels, rows, y)
+        launch(take_numbers, self._labels, rows, y)
         return as_tensors(x.reshape(rows.size, *self.image_shape), y)
 
     def transformed(self, indices: Indices, drawn: NDArray[np.float64]) -> tuple[Tensor, ...]:
@@ -122,7 +127,7 @@ class ImageDataset(BatchDataset):
         y = np.empty(rows.size, np.int64)
         images = self._pixels.reshape(-1, *self.image_shape[1:])
         launch(augment_standardize, images, rows, drawn, self._mean, self._inverse_std, x, work=x.size)
-        launch(take_rows, self._labels, rows, y)
+        launch(take_numbers, self._labels, rows, y)
         return as_tensors(x.reshape(rows.size, *self.image_shape), y)
 
     def mirrored(self, indices: Indices) -> tuple[Tensor, ...]:

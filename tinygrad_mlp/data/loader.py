@@ -119,16 +119,26 @@ class DataLoader:
         self._epoch, self._next_batch, self._under_way = epoch, next_batch, False
 
     def __iter__(self) -> Iterator[Any]:
+        epoch, first = self._begin()
+        return self._batches(epoch, first, self._draw)
+
+    def positions(self) -> Iterator[NDArray[np.int64]]:
+        """Like `iter(loader)`, with the positions (B,) of each batch's samples in place of the batch."""
+        epoch, first = self._begin()
+        return self._batches(epoch, first, lambda indices, _: indices)
+
+    def _begin(self) -> tuple[int, int]:
+        """Epoch and first batch of a new pass."""
         if self._under_way:  # the pass before was broken off; its epoch is used up
             self._finish()
         self._under_way = True
-        return self._batches(self._epoch, self._next_batch)
+        return self._epoch, self._next_batch
 
-    def _batches(self, epoch: int, first: int) -> Iterator[Any]:
+    def _batches(self, epoch: int, first: int, draw: Callable[[NDArray[np.int64], int], Any]) -> Iterator[Any]:
         order = self.order(epoch)
         for number in range(first, len(self)):
             indices = order[number * self.batch_size : (number + 1) * self.batch_size]
-            batch = self._draw(indices, epoch)
+            batch = draw(indices, epoch)
             if epoch == self._epoch:  # else a newer pass has begun, and the position is its
                 self._next_batch = number + 1
             yield batch

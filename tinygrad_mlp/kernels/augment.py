@@ -210,7 +210,7 @@ def _grid(drawn: Array, height: int, width: int, out: Array) -> Array:
     return grid
 
 
-@kernel(writes=("out",), parallel=True)
+@kernel(writes=("out",), parallel=True, draws_from=("images",))
 def augment_standardize(
     images: Array, indices: Array, drawn: Array, mean: Array, inverse_std: Array, out: Array, status: Array
 ) -> None:

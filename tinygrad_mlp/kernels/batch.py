@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygrad_mlp.kernels.launch import BAD_INDEX, Array, device, kernel
+from tinygrad_mlp.kernels.launch import Array, device, kernel
+from tinygrad_mlp.kernels.prefetch import CACHE_LINE, prefetch
+from tinygrad_mlp.kernels.status import BAD_INDEX
 
-__all__ = ["are_indices_good", "gather_standardize", "standardize", "take_rows"]
+__all__ = ["are_indices_good", "gather_standardize", "standardize", "take_numbers", "take_rows"]
+
+
+_AHEAD = 2  # images that are fetched before they are needed
 
 
 @device
@@ -34,7 +39,7 @@ def standardize(image: Array, index: int, mean: Array, inverse_std: Array, out: 
             out[column] = (number(image[column]) - mean[0, column]) * inverse_std[0, column]
 
 
-@kernel(writes=("out",))
+@kernel(writes=("out",), draws_from=("images",))
 def gather_standardize(
     images: Array, indices: Array, mean: Array, inverse_std: Array, out: Array, status: Array
 ) -> None:
@@ -47,14 +52,30 @@ def gather_standardize(
     count = images.shape[0]
     if not are_indices_good(indices, count, status):
         return
+    pixels, width = images.reshape(-1), images.shape[1]
     for position in range(indices.size):
+        if position + _AHEAD < indices.size:  # images lie all over memory; the processor fetches some while it works
+            start = (indices[position + _AHEAD] % count) * width
+            for offset in range(0, width, CACHE_LINE):
+                prefetch(pixels, start + offset)
         index = indices[position]
         if index < 0:
             index += count
         standardize(images[index], index, mean, inverse_std, out[position])
 
 
-@kernel(writes=("out",), compiled=False)
+@kernel(writes=("out",), draws_from=("numbers",))
+def take_numbers(numbers: Array, indices: Array, out: Array, status: Array) -> None:
+    """out[b] = numbers[indices[b]] for numbers (N,) int64, as labels are; negative indices count from the end."""
+    count = numbers.size
+    if not are_indices_good(indices, count, status):
+        return
+    for position in range(indices.size):
+        index = indices[position]
+        out[position] = numbers[index + count if index < 0 else index]
+
+
+@kernel(writes=("out",), compiled=False, draws_from=("rows",))
 def take_rows(rows: Array, indices: Array, out: Array, status: Array) -> None:
     """out[b] = rows[indices[b]] for rows (N, ...) of any dtype; negative indices count from the end."""
     count = rows.shape[0]

@@ -248,8 +248,11 @@ def conv_forward(
         winograd(x, matrix, bias, geometry, activation, out)
         return
     tables = forward_tables(geometry)
-    work = out.size * matrix.shape[0] // _WORK
-    launch(convolve, x, *tables.margin, matrix, bias, geometry.groups, *tables[1:], activation, out, work=work)
+    count = out.size * matrix.shape[0]
+    # fmt: off
+    launch(convolve, x, *tables.margin, matrix, bias, geometry.groups, *tables[1:], activation, out,
+           work=count // _WORK, multiply_adds=count)
+    # fmt: on
 
 
 def conv_backward(
@@ -313,6 +316,7 @@ def conv_backward(
         into_weight,
         into_bias,
         work=grad.size * terms * 2 // _WORK,
+        multiply_adds=grad.size * terms * 2,
     )
 
 

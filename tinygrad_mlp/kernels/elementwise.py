@@ -11,7 +11,8 @@ which bits could depend on their number.
 import math
 
 from tinygrad_mlp.kernels import approx
-from tinygrad_mlp.kernels.launch import NOT_FINITE, Array, device, kernel, prange, select
+from tinygrad_mlp.kernels.launch import Array, device, kernel, prange, select
+from tinygrad_mlp.kernels.status import NOT_FINITE
 
 __all__ = [
     "check_finite",

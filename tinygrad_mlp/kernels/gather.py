@@ -14,7 +14,15 @@ import numpy as np
 from tinygrad_mlp.errors import IndexRangeError
 from tinygrad_mlp.kernels.launch import Array, kernel
 
-__all__ = ["gather_along", "gather_at", "put_along", "put_at", "scatter_add_along", "scatter_add_at"]
+__all__ = [
+    "check_positions",
+    "gather_along",
+    "gather_at",
+    "put_along",
+    "put_at",
+    "scatter_add_along",
+    "scatter_add_at",
+]
 
 
 def _selector(indices: tuple[Array | None, ...]) -> tuple[Any, ...]:
@@ -25,6 +33,14 @@ def _selector(indices: tuple[Array | None, ...]) -> tuple[Any, ...]:
 def _positions(shape: tuple[int, ...]) -> Array:
     """The number of each element in row-major order."""
     return np.arange(math.prod(shape)).reshape(shape)
+
+
+@kernel(writes=(), compiled=False)
+def check_positions(name: str, positions: Array, count: int, where: str) -> None:
+    """Raise `IndexRangeError` for positions outside 0 to count - 1; `name` says whose they are, `where` in what."""
+    if positions.size and not 0 <= positions.min() <= positions.max() < count:
+        worst = positions.min() if positions.min() < 0 else positions.max()
+        raise IndexRangeError(f"{name}: index {worst} is out of range for {where}; expected 0 to {count - 1}")
 
 
 @kernel(writes=("out",), compiled=False)

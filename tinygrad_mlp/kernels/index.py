@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tinygrad_mlp.kernels.launch import BAD_ROW, Array, kernel
+from tinygrad_mlp.kernels.launch import Array, kernel
+from tinygrad_mlp.kernels.status import BAD_ROW
 
 __all__ = ["gather_rows", "scatter_add_rows"]
 

@@ -27,8 +27,6 @@ harm; `launch` then raises.
 from __future__ import annotations
 
 import inspect
-import os
-import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, TypeVar, cast
 
@@ -37,28 +35,25 @@ import numpy as np
 from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
-from tinygrad_mlp.errors import ArgumentError, DtypeError, IndexRangeError, NonFiniteError
+from tinygrad_mlp.errors import ArgumentError, DtypeError
 from tinygrad_mlp.kernels.cache import kernel_cache
+from tinygrad_mlp.kernels.observe import Launch, thread_state
+from tinygrad_mlp.kernels.status import status_error
+from tinygrad_mlp.kernels.threads import get_num_threads, go_parallel, is_forked, parallel_lock
 
 __all__ = [
-    "BAD_INDEX",
-    "BAD_LABEL",
-    "BAD_ROW",
     "KERNELS",
-    "NOT_FINITE",
     "Array",
     "Kernel",
     "apply_ufunc",
     "by_dtype",
     "device",
-    "get_num_threads",
     "is_array",
     "kernel",
     "launch",
     "memory_order",
     "prange",
     "select",
-    "set_num_threads",
     "subroutine",
     "summing_device",
 ]
@@ -70,9 +65,6 @@ if TYPE_CHECKING:
     prange = range
 else:
     prange = numba.prange
-
-# Codes of the status word.
-BAD_LABEL, BAD_INDEX, NOT_FINITE, BAD_ROW = 1, 2, 3, 4
 
 # `contract` lets a*b + c become one fused multiply-add. Nothing else: reordering would change the bits of a sum with
 # the vector width, and the no-NaN flags would delete the NaN checks.
@@ -152,15 +144,20 @@ class Kernel:
         compiled: bool,
         parallel: bool,
         sums_only: bool,
+        draws_from: tuple[str, ...] = (),
     ) -> None:
         parameters = list(inspect.signature(function).parameters)
-        for name in writes:
-            if name not in parameters:
-                raise ArgumentError(f"kernel {function.__name__}: writes names {name!r}, which is no parameter of it")
+        for what, names in (("writes", writes), ("draws_from", draws_from)):
+            for name in names:
+                if name not in parameters:
+                    raise ArgumentError(
+                        f"kernel {function.__name__}: {what} names {name!r}, which is no parameter of it"
+                    )
         self.function = function
         self.name = function.__name__
         self.__doc__ = function.__doc__
         self.writes = tuple(parameters.index(name) for name in writes)
+        self.drawn_from = tuple(parameters.index(name) for name in draws_from)
         self.flat = flat
         self.compiled = compiled
         self.parallel = parallel
@@ -189,7 +186,7 @@ class Kernel:
         for place in self.arrays:
             if not args[place].flags.carray:
                 _check_not_written(self, place, args[place])
-                canonical[place] = args[place].copy(order="C")
+                canonical[place] = _dense(args[place])
         return tuple(canonical)
 
     def _find_arrays(self, args: tuple[Any, ...]) -> tuple[int, ...]:
@@ -220,6 +217,7 @@ def kernel(
     compiled: bool = True,
     parallel: bool = False,
     sums_only: bool = False,
+    draws_from: tuple[str, ...] = (),
 ) -> Callable[[Callable[..., None]], Kernel]:
     """Declare a kernel.
 
@@ -237,10 +235,12 @@ def kernel(
         from one block, so that its bits do not depend on the number of threads. `launch(..., work=n)` decides by n.
     sums_only:
         It does nothing but add up, so that the compiler may reorder its additions (always in the same way).
+    draws_from:
+        Names of the parameters of which it reads some rows alone.
     """
 
     def declare(function: Callable[..., None]) -> Kernel:
-        declared = Kernel(function, writes, flat, compiled, parallel, sums_only)
+        declared = Kernel(function, writes, flat, compiled, parallel, sums_only, draws_from)
         other = KERNELS.get(declared.name)
         if other is not None and other.function.__module__ != function.__module__:  # a reloaded module may declare anew
             raise ArgumentError(f"two kernels are called {declared.name!r}; names identify them in a recording")
@@ -248,58 +248,6 @@ def kernel(
         return declared
 
     return declare
-
-
-class _ThreadState(threading.local):
-    """What belongs to one Python thread: its status word."""
-
-    def __init__(self) -> None:
-        self.status = np.zeros(4, np.int64)
-
-
-_thread_state = _ThreadState()
-_parallel_lock = threading.Lock()  # Numba's workqueue layer aborts the process when two threads enter it
-_import_pid = os.getpid()
-# OpenMP lets waiting threads loop by default. On a machine that others use too, the loop of one thread then takes the
-# core from the very thread it waits for: a step of a small net took 16 ms instead of 1 ms. A thread that sleeps at once
-# takes 60 us to wake up, as long as half a step. So they loop for a while (10000 rounds, some 0.1 ms), which covers
-# the gap between the launches of one step. OpenMP reads this when Numba loads it, at the first parallel launch; a
-# setting of the user's own stands.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # GNU's library, which is what Numba uses on Linux
-
-_max_threads: int = cast(Any, numba).config.NUMBA_NUM_THREADS
-
-
-class _ThreadCount:
-    """How many threads large kernels run on: one number for the process, as Numba's pool is one.
-
-    A context variable would be forgotten between the cells of some notebooks, and not be seen by other Python threads.
-    """
-
-    def __init__(self, value: int) -> None:
-        self.value = value
-
-
-_num_threads = _ThreadCount(_max_threads)
-
-
-def get_num_threads() -> int:
-    """How many threads a large kernel runs on."""
-    return _num_threads.value
-
-
-def set_num_threads(threads: int) -> None:
-    """Run large kernels on this many threads. Results have the same bits for any number.
-
-    Raises `ArgumentError` for less than 1 or more than the process started with (`NUMBA_NUM_THREADS`).
-    """
-    if not 1 <= threads <= _max_threads:
-        raise ArgumentError(
-            f"set_num_threads: got {threads}, expected 1 to {_max_threads}; to allow more, set the environment "
-            "variable NUMBA_NUM_THREADS before Python starts"
-        )
-    _num_threads.value = threads
 
 
 def is_array(value: object) -> TypeGuard[Array]:
@@ -314,15 +262,27 @@ def apply_ufunc(ufunc: np.ufunc, *inputs: Any) -> Array:
     """
     try:
         with np.errstate(all="ignore"):  # IEEE results; anomaly mode and the update kernels look for NaN and infinity
-            return np.asarray(ufunc(*inputs))
+            result = np.asarray(ufunc(*inputs))
     except TypeError as error:
         kinds = ", ".join(str(getattr(value, "dtype", type(value).__name__)) for value in inputs)
         raise DtypeError(f"{ufunc.__name__}: got {kinds}: {error}") from None
+    if thread_state.observer is not None:
+        launch(ufunc, *inputs, result)
+    return result
 
 
-def launch(kernel: Kernel | np.ufunc, *args: Any, work: int = 0) -> None:
-    """Run a kernel on its arguments; `work` is its number of multiply-adds (or elements), for the choice of threads."""
+def launch(kernel: Kernel | np.ufunc, *args: Any, work: int = 0, multiply_adds: int = 0) -> None:
+    """Run a kernel on its arguments.
+
+    `work` says how much it does, for the choice of threads: elements, or as much. `multiply_adds` are those of a
+    product or a convolution (by the direct method), for who measures speed.
+    """
+    watching = thread_state.observer
     if isinstance(kernel, np.ufunc):
+        if watching is not None:
+            code = _UfuncCode(kernel)
+            watching.launched(Launch(kernel.__name__, code, args, (len(args) - 1,)))
+            return
         with np.errstate(all="ignore"):
             kernel(*args[:-1], out=args[-1])
         return
@@ -332,21 +292,58 @@ def launch(kernel: Kernel | np.ufunc, *args: Any, work: int = 0) -> None:
         args = kernel.canonical(args)
     status = None
     if kernel.has_status:
-        status = _thread_state.status
+        status = thread_state.status
         args = (*args, status)
-    if (
-        kernel.parallel
-        and work >= _PARALLEL_FROM
-        and (threads := _num_threads.value) > 1
-        and os.getpid() == _import_pid
-    ):
-        with _parallel_lock:
-            numba.set_num_threads(threads)
+    is_parallel = kernel.parallel and work >= _PARALLEL_FROM and get_num_threads() > 1 and not is_forked()
+    if watching is not None:
+        code = kernel.threaded() if is_parallel else kernel.serial()
+        threads = get_num_threads() if is_parallel else 1
+        watching.launched(
+            Launch(
+                kernel.name,
+                code,
+                args,
+                kernel.writes,
+                threads,
+                status is not None,
+                multiply_adds,
+                kernel.drawn_from,
+            )
+        )
+        return
+    if is_parallel:
+        with parallel_lock:
+            go_parallel(get_num_threads())
             kernel.threaded()(*args)
     else:
         (kernel.serial_code or kernel.serial())(*args)
     if status is not None and status[0]:
-        _raise_status(kernel, status)
+        raise status_error(kernel.name, status)
+
+
+class _UfuncCode:
+    """A ufunc as code of a launch: the last argument is written."""
+
+    def __init__(self, ufunc: np.ufunc) -> None:
+        self._ufunc = ufunc
+
+    def __call__(self, *args: Any) -> None:
+        with np.errstate(all="ignore"):
+            self._ufunc(*args[:-1], out=args[-1])
+
+
+def _dense(array: Array) -> Array:
+    """A C-contiguous copy."""
+    out = np.empty(array.shape, array.dtype)
+    if thread_state.observer is None:
+        np.copyto(out, array)
+    else:
+        thread_state.observer.launched(Launch("copy", _copy_into, (array, out), (1,)))
+    return out
+
+
+def _copy_into(source: Array, out: Array) -> None:
+    np.copyto(out, source)
 
 
 def _flatten(kernel: Kernel, args: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -368,7 +365,7 @@ def _flatten(kernel: Kernel, args: tuple[Any, ...]) -> tuple[Any, ...]:
             array = array.transpose(axes)
         if not array.flags.carray:
             _check_not_written(kernel, position, array)
-            array = array.copy(order="C")
+            array = _dense(array)
         flattened.append(array.ravel())
     return tuple(flattened)
 
@@ -384,22 +381,3 @@ def _check_not_written(kernel: Kernel, position: int, array: Array) -> None:
             f"kernel {kernel.name}: output argument {position} (shape {array.shape}, strides {array.strides}, "
             f"writeable {array.flags.writeable}) is not dense and writable"
         )
-
-
-def _raise_status(kernel: Kernel, status: Array) -> None:
-    code, position, value, limit = (int(field) for field in status)
-    status[:] = 0
-    if code == BAD_LABEL:
-        raise IndexRangeError(
-            f"{kernel.name}: label {value} at position {position} is out of range; labels must lie in 0 to {limit - 1}"
-        )
-    if code == BAD_INDEX:
-        raise IndexRangeError(
-            f"{kernel.name}: index {value} at position {position} is out of range for {limit} entries; "
-            f"it must lie in {-limit} to {limit - 1}"
-        )
-    if code == BAD_ROW:
-        raise IndexRangeError(
-            f"{kernel.name}: index {value} at position {position} is out of range; indices must lie in 0 to {limit - 1}"
-        )
-    raise NonFiniteError(f"{kernel.name}: element {position} of {limit} is NaN or infinite")

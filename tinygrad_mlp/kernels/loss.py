@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from tinygrad_mlp.errors import ArgumentError
-from tinygrad_mlp.kernels.launch import BAD_LABEL, Array, kernel
+from tinygrad_mlp.kernels.launch import Array, kernel
+from tinygrad_mlp.kernels.status import BAD_LABEL
 from tinygrad_mlp.kernels.sums import pairwise_sum
 
 __all__ = ["check_unit_interval", "label_targets", "labelled_mean", "share_of_mean"]

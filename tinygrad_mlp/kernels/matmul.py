@@ -335,5 +335,6 @@ def _launch(a: Array, b: Array, bias: Array, activation: int, out: Array, b_sums
     launch(
         matmul_tiles, batch, rows, k_size, columns, a, a_item, a_row, a_step, b, b_item, b_step, b_column,
         bias, activation, out, b_sums, work=batch * rows * k_size * columns // _WORK,
+        multiply_adds=batch * rows * k_size * columns,
     )
     # fmt: on

@@ -19,9 +19,9 @@ from numpy.typing import DTypeLike
 
 from tinygrad_mlp.kernels.launch import Array, memory_order
 
-__all__ = ["empty", "empty_like"]
+__all__ = ["SMALLEST", "empty", "empty_like", "is_block"]
 
-_SMALLEST = 1 << 18  # bytes; below that the allocator of the C library does as well
+SMALLEST = 1 << 18  # bytes; below that the allocator of the C library does as well
 _KEPT = 1 << 28  # so many bytes of free blocks are kept at most
 _ALIGNMENT = 64  # a line of the cache, and the widest vector: no load or store crosses a line
 
@@ -59,6 +59,11 @@ class _Blocks:
         start = -memory.ctypes.data % _ALIGNMENT
         return memory[start : start + rounded]
 
+    def has_lent(self, block: object, keeper: Array) -> bool:
+        """Whether a block was lent to this array."""
+        lent = self._lent.get(id(block))
+        return lent is not None and lent() is keeper
+
     def _take_back(self, block: Array) -> None:
         del self._lent[id(block)]
         if sum(size * len(free) for size, free in list(self._free.items())) + block.size <= _KEPT:
@@ -68,18 +73,24 @@ class _Blocks:
 _blocks = _Blocks()
 
 
+def is_block(array: Array) -> bool:
+    """Whether the array is the one to which a block was lent: all views of the block end there."""
+    lender = getattr(array.base, "obj", None)
+    return lender is not None and _blocks.has_lent(lender, array)
+
+
 def empty(shape: Sequence[int], dtype: DTypeLike) -> Array:
     """`np.empty`: a C-contiguous array that is not initialised, from a free block if it is large."""
     kind = np.dtype(dtype)
     size = math.prod(shape) * kind.itemsize
-    if size < _SMALLEST:
+    if size < SMALLEST:
         return np.empty(shape, kind)
     return _blocks.lend(size).view(kind).reshape(shape)
 
 
 def empty_like(array: Array) -> Array:
     """`np.empty_like`: of the same shape, dtype and memory order."""
-    if array.nbytes < _SMALLEST:
+    if array.nbytes < SMALLEST:
         return np.empty_like(array)
     order = memory_order(array)
     back = [order.index(axis) for axis in range(array.ndim)]

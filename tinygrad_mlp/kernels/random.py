@@ -20,6 +20,7 @@ import numpy as np
 from tinygrad_mlp.errors import ArgumentError
 from tinygrad_mlp.kernels.copy import copy, flat_view, memory_order
 from tinygrad_mlp.kernels.launch import Array, device, kernel, launch, select
+from tinygrad_mlp.kernels.record import about_to_write
 
 __all__ = [
     "DropoutMask",
@@ -251,6 +252,7 @@ class Generator:
         """
         if not 0.0 <= high - low < math.inf:
             raise ArgumentError(f"uniform: got the range {low} to {high}, expected finite numbers with low <= high")
+        about_to_write(self.state)
         launch(uniform, self.state, float(low), float(high), flat_view(out))
 
     def fill_normal(self, out: Array, mean: float = 0.0, std: float = 1.0) -> None:
@@ -260,6 +262,7 @@ class Generator:
         """
         if not std >= 0:
             raise ArgumentError(f"normal: got a standard deviation of {std}, expected 0 or more")
+        about_to_write(self.state)
         launch(normal, self.state, float(mean), float(std), flat_view(out))
 
     def fill_randint(self, out: Array, low: int, high: int) -> None:
@@ -269,10 +272,12 @@ class Generator:
         """
         if not -(2**63) <= low < high <= 2**63 - 1 or high - low >= 2**63:
             raise ArgumentError(f"randint: got the range {low} to {high}, expected low < high, less than 2**63 apart")
+        about_to_write(self.state)
         launch(randint, self.state, int(low), int(high), flat_view(out))
 
     def fill_permutation(self, out: Array) -> None:
         """Fill a 1-d int64 array with 0 … n-1 in random order."""
+        about_to_write(self.state)
         launch(permutation, self.state, out)
 
     def fill_bernoulli(self, out: Array, p: float) -> None:
@@ -280,6 +285,7 @@ class Generator:
 
         Raises `ArgumentError` unless p lies in 0 to 1.
         """
+        about_to_write(self.state)
         launch(bernoulli, self.state, _threshold("bernoulli", p), flat_view(out))
 
 
@@ -312,6 +318,7 @@ def draw_dropout(x: Array, p: float, generator: Generator, out: Array) -> Dropou
     threshold = _threshold("dropout", p)
     mask = DropoutMask(np.empty(2, np.uint64), threshold, 1.0 / (1.0 - p) if p < 1 else 0.0, memory_order(out))
     values, result = _in_order(x, mask.order), flat_view(out, mask.order)
+    about_to_write(generator.state)
     launch(dropout, generator.state, mask.drawn, values, mask.threshold, mask.scale, result)
     return mask
 

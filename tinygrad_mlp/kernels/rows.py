@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygrad_mlp.kernels.launch import BAD_INDEX, Array, device, kernel, launch, prange
+from tinygrad_mlp.kernels.launch import Array, device, kernel, launch, prange
 from tinygrad_mlp.kernels.prefetch import CACHE_LINE, prefetch
+from tinygrad_mlp.kernels.status import BAD_INDEX
 
 __all__ = ["copy_rows", "take_rows"]
 
@@ -20,7 +21,7 @@ def _prefetch_row(memory: Array, rows: int, row_bytes: int, row: int) -> None:
         prefetch(memory, start + offset)
 
 
-@kernel(writes=("out",), parallel=True)
+@kernel(writes=("out",), parallel=True, draws_from=("x",))
 def copy_rows(x: Array, index: Array, out: Array, status: Array) -> None:
     """out[i] = x[index[i]]: x (rows, bytes), index (n,) int64, out (n, bytes), both uint8; negative from the end.
 

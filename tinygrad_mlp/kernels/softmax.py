@@ -11,7 +11,8 @@ import math
 import numpy as np
 
 from tinygrad_mlp.kernels import approx
-from tinygrad_mlp.kernels.launch import BAD_LABEL, Array, device, kernel, select
+from tinygrad_mlp.kernels.launch import Array, device, kernel, select
+from tinygrad_mlp.kernels.status import BAD_LABEL
 from tinygrad_mlp.kernels.sums import pairwise_sum, stretch, stretch_dot, stretch_sum
 
 __all__ = [

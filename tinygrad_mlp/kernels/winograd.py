@@ -289,7 +289,10 @@ def winograd(x: Array, matrix: Array, bias: Array, geometry: Geometry, activatio
     """`conv.conv_forward` of a convolution that fits; matrix (terms, out channels), bias (out channels,) or empty."""
     (above, _), (left, _) = geometry.padding
     weight = matrix.reshape(3, 3, -1)
-    launch(winograd_kernel, x, above, left, weight, bias, activation, out, work=out.size * matrix.shape[0] // _WORK)
+    count = out.size * matrix.shape[0]
+    # fmt: off
+    launch(winograd_kernel, x, above, left, weight, bias, activation, out, work=count // _WORK, multiply_adds=count)
+    # fmt: on
 
 
 def winograd_backward(
@@ -304,8 +307,8 @@ def winograd_backward(
 ) -> None:
     """`conv.conv_backward` of a convolution that fits, with empty arrays for what is not wanted."""
     (above, _), (left, _) = geometry.padding
-    work = grad.size * geometry.channels * 18 // _WORK
+    count = grad.size * geometry.channels * 18
     # fmt: off
     launch(winograd_backward_kernel, grad, out, x, above, left, rotated.reshape(3, 3, -1), grad_x,
-           grad_weight.reshape(3, 3, -1), grad_bias, work=work)
+           grad_weight.reshape(3, 3, -1), grad_bias, work=count // _WORK, multiply_adds=count)
     # fmt: on

@@ -16,6 +16,7 @@ from tinygrad_mlp.autodiff.tensor import Tensor, wrap
 from tinygrad_mlp.errors import ArgumentError, DtypeError
 from tinygrad_mlp.kernels.copy import converted
 from tinygrad_mlp.kernels.launch import is_array
+from tinygrad_mlp.kernels.record import recorder
 from tinygrad_mlp.nn.parameter import Parameter
 from tinygrad_mlp.nn.registry import BUFFERS, Registry
 from tinygrad_mlp.nn.state import LoadResult, load_state
@@ -173,6 +174,9 @@ class Module(Registry):
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget all gradients, or write zeros into those that there are."""
+        recording = recorder()
+        if recording is not None and set_to_none:
+            recording.forgotten.update([id(parameter) for parameter in self.parameters()])
         for parameter in self.parameters():
             if set_to_none or parameter.grad is None:
                 parameter.grad = None

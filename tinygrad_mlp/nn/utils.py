@@ -10,7 +10,7 @@ import numpy as np
 
 from tinygrad_mlp.autodiff.mode import no_grad
 from tinygrad_mlp.autodiff.ops.arrange import cat
-from tinygrad_mlp.autodiff.tensor import Tensor, wrap
+from tinygrad_mlp.autodiff.tensor import Tensor, about_to_change, check_reading, wrap
 from tinygrad_mlp.errors import ArgumentError, NonFiniteError, ShapeError
 from tinygrad_mlp.kernels.copy import converted, flat_view, is_dense
 from tinygrad_mlp.kernels.elementwise import fill
@@ -49,9 +49,12 @@ def clip_grad_norm_(
         launch(square_sum if norm_type == 2 else largest, flat_view(gradient.array), norm)
     if norm_type == 2:
         launch(np.sqrt, norm, norm)
+    if error_if_nonfinite:
+        check_reading("clip_grad_norm_ with error_if_nonfinite")
     if error_if_nonfinite and not np.isfinite(norm[0]):
         raise NonFiniteError(f"clip_grad_norm_: the norm of the gradients is {norm[0]}; no gradient was changed")
     for gradient in gradients:
+        about_to_change(gradient)
         launch(clip_scale, flat_view(gradient.array), norm, limit)
         gradient.counter[0] += 1
     dtype = np.result_type(*[gradient.dtype for gradient in gradients]) if gradients else np.dtype(np.float32)

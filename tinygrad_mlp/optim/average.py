@@ -11,6 +11,7 @@ import numpy as np
 from tinygrad_mlp.errors import CheckpointError, DtypeError, ShapeError
 from tinygrad_mlp.kernels.copy import copy, flat_view, memory_order
 from tinygrad_mlp.kernels.launch import Array, launch
+from tinygrad_mlp.kernels.record import about_to_write, recorder
 from tinygrad_mlp.kernels.update import average_step
 from tinygrad_mlp.nn.module import Module
 from tinygrad_mlp.optim.checks import check_range
@@ -47,9 +48,14 @@ class ExponentialMovingAverage:
 
         Raises `DtypeError` or `ShapeError` if they changed dtype or shape since.
         """
+        recording, decay = recorder(), self.decay
+        if recording is not None:
+            recording.guards.append(lambda: self.decay == decay)
+        about_to_write(self._updates)
         launch(np.add, self._updates, 1, self._updates)
         for name, tensor in self._module.state_dict().items():
             average, weight = self._average[name], tensor.array
+            about_to_write(average)
             if average.dtype != weight.dtype:
                 raise DtypeError(
                     f"ExponentialMovingAverage: {name} was {average.dtype} and is now {weight.dtype}; make the average "

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, NoReturn, cast
 
 import numpy as np
 
 from tinygrad_mlp.autodiff.mode import enable_grad
-from tinygrad_mlp.autodiff.tensor import Tensor
+from tinygrad_mlp.autodiff.tensor import Tensor, about_to_change
 from tinygrad_mlp.errors import ArgumentError, CheckpointError, NonFiniteError
 from tinygrad_mlp.kernels.elementwise import check_finite
 from tinygrad_mlp.kernels.launch import launch
+from tinygrad_mlp.kernels.record import about_to_write, recorder, replayed
 from tinygrad_mlp.kernels.update import OWN
 from tinygrad_mlp.optim.checks import check_range
 from tinygrad_mlp.optim.groups import Member, Parameters, as_groups, members_of
@@ -123,6 +125,9 @@ class Optimizer:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients (or fill them with 0)."""
+        recording = recorder()
+        if recording is not None and set_to_none:
+            recording.forgotten.update([id(member.parameter) for member in self._members])
         for member in self._members:
             parameter = member.parameter
             if set_to_none:
@@ -142,14 +147,32 @@ class Optimizer:
             with enable_grad():
                 loss = closure()
         runs = [run for block in self._blocks for run in block.runs(self.param_groups)]
+        self._tell_recorder(runs)
         for run in runs:
-            self._write_options(run)
+            replayed(self._write_options, run)
             self._check_finite(run)
         for run in runs:
             self.update(run, self.param_groups[run.group])
             for member in run.members:
                 member.parameter.counter[0] += 1
         return loss
+
+    def _tell_recorder(self, runs: list[Run]) -> None:
+        """Tell a recorder, if one watches, what is written next, and when a replay would not do the same."""
+        recording = recorder()
+        if recording is None:
+            return
+        for run in runs:
+            about_to_change(*[member.parameter for member in run.members])
+            about_to_write(run.weight, *run.state, run.steps)
+        blocks, kinds = [(block, block.layout()) for block in self._blocks], self._kinds()
+        recording.guards.append(
+            lambda: self._kinds() == kinds and all(block.layout() is layout for block, layout in blocks)
+        )
+
+    def _kinds(self) -> list[list[bool]]:
+        """Which options are in use at all: which kernels run. Their values stand where the kernels read them."""
+        return [[bool(group[name]) for name in self.defaults if name != "lr"] for group in self.param_groups]
 
     def _write_options(self, run: Run) -> None:
         """Put the group's options where the kernel reads them."""
@@ -165,13 +188,19 @@ class Optimizer:
         try:
             launch(check_finite, run.grad, work=run.grad.size)
         except NonFiniteError as error:
-            gradients = [(m.name, m.parameter.grad.array) for m in run.members if m.parameter.grad is not None]
-            name, array = next((name, array) for name, array in gradients if not np.isfinite(array).all())
-            index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-            raise NonFiniteError(
-                f"{self._name}.step: the gradient of {name} (shape {array.shape}) is {array[index]} at index {index}; "
-                "no weight was changed. tg.anomaly_mode() finds the op that made it"
-            ) from error
+            raise self._bad_gradient(run) from error
+        if (recording := recorder()) is not None:
+            recording.explain(partial(self._bad_gradient, run))
+
+    def _bad_gradient(self, run: Run, *_: object) -> NonFiniteError:
+        """The error that names the first gradient of a run that is not finite."""
+        gradients = [(m.name, m.parameter.grad.array) for m in run.members if m.parameter.grad is not None]
+        name, array = next((name, array) for name, array in gradients if not np.isfinite(array).all())
+        index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        return NonFiniteError(
+            f"{self._name}.step: the gradient of {name} (shape {array.shape}) is {array[index]} at index {index}; "
+            "no weight was changed. tg.anomaly_mode() finds the op that made it"
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint needs, in PyTorch's layout: state by parameter position, and the groups' options.

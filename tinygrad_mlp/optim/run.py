@@ -66,6 +66,10 @@ class Block:
             self._key = key
         return self._runs
 
+    def layout(self) -> object:
+        """What stays the same object as long as the runs do."""
+        return self._runs if self._key is not None else None
+
     def forget_runs(self) -> None:
         """Split anew at the next step: step counts have changed from outside."""
         self._key = None

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tinygrad_mlp.errors import ArgumentError, CheckpointError
+from tinygrad_mlp.kernels.record import recorder
 from tinygrad_mlp.optim.checks import check_count, check_range
 from tinygrad_mlp.optim.optimizer import Optimizer
 
@@ -84,6 +85,13 @@ class LRScheduler:
 
         Raises `ArgumentError`, with nothing changed, if a learning rate is not what this schedule set last.
         """
+        recording, before = recorder(), self.last_epoch
+        if recording is not None:
+            recording.call(self._step)
+            recording.restores.append(lambda: self.go_to(before))
+        self._step()
+
+    def _step(self) -> None:
         now = self.get_last_lr()
         if len(now) == len(self._written) and not all(map(math.isclose, now, self._written)):
             raise ArgumentError(

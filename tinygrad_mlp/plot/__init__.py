@@ -11,6 +11,7 @@ from tinygrad_mlp.plot.images import augmented, mistakes, samples, weights
 from tinygrad_mlp.plot.learning import curves
 from tinygrad_mlp.plot.plane import decision_boundary
 from tinygrad_mlp.plot.results import bars_with_intervals, confusion, histogram
+from tinygrad_mlp.plot.step import step_times
 
 __all__ = [
     "augmented",
@@ -24,5 +25,6 @@ __all__ = [
     "mistakes",
     "samples",
     "save",
+    "step_times",
     "weights",
 ]

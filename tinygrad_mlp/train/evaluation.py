@@ -15,13 +15,13 @@ from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.data.dataset import BatchDataset, Dataset
 from tinygrad_mlp.data.image import ImageDataset
 from tinygrad_mlp.data.loader import DataLoader
-from tinygrad_mlp.errors import ArgumentError, NonFiniteError, ShapeError
+from tinygrad_mlp.errors import ArgumentError, DataError, NonFiniteError, ShapeError
 from tinygrad_mlp.kernels.launch import Array
 from tinygrad_mlp.nn import functional as F
 from tinygrad_mlp.nn.module import Module
 from tinygrad_mlp.train.metrics import ClassificationReport, Mean
 
-__all__ = ["Loss", "LossReport", "check_dataset", "evaluate", "has_labels", "outputs", "predict"]
+__all__ = ["Loss", "LossReport", "check_dataset", "check_part", "evaluate", "has_labels", "outputs", "predict"]
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -165,3 +165,15 @@ def _in_use(net: Module) -> Generator[None]:
     finally:
         for module, mode in modes:
             module.training = mode
+
+
+def check_part(dataset: Dataset, purpose: str) -> None:
+    """Raise `DataError` for what a Trainer cannot use: no samples, or the test split, which is locked."""
+    check_dataset("Trainer.fit", dataset)
+    if getattr(dataset, "split", None) == "test":
+        raise DataError(
+            f"Trainer.fit: got {dataset!r} to {purpose} on, but the test split is locked: it is for tg.evaluate, "
+            "at the end; train and select on the other parts"
+        )
+    if len(dataset) == 0:
+        raise DataError(f"Trainer.fit: got {dataset!r} to {purpose} on, but it is empty")

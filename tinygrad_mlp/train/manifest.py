@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from tinygrad_mlp.kernels.launch import get_num_threads
+from tinygrad_mlp.kernels.threads import get_num_threads
 
 __all__ = ["describe_machine"]
 

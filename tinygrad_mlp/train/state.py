@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,8 +11,10 @@ from tinygrad_mlp.autodiff.mode import no_grad
 from tinygrad_mlp.autodiff.random_state import default_generator
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.errors import ArgumentError, CheckpointError
-from tinygrad_mlp.kernels.launch import Array
+from tinygrad_mlp.kernels.launch import Array, launch
 from tinygrad_mlp.kernels.random import Generator
+from tinygrad_mlp.kernels.record import about_to_write
+from tinygrad_mlp.kernels.score import add_loss, add_scores
 from tinygrad_mlp.nn.module import Module
 from tinygrad_mlp.optim.optimizer import Optimizer
 from tinygrad_mlp.train.evaluation import has_labels
@@ -27,34 +28,62 @@ if TYPE_CHECKING:
 __all__ = ["EpochSums", "Undo", "copy_of_weights", "gather", "generators_of", "restore", "resume"]
 
 
-@dataclass
 class EpochSums:
-    """What an epoch has added up so far; its means are what progress shows and the history keeps."""
+    """What an epoch has added up so far; its means are what progress shows and the history keeps.
 
-    loss_sum: float = 0.0
-    right: int = 0
-    labelled: int = 0
-    """Samples with a class label; 0 where targets are none."""
-    samples: int = 0
-    seconds: float = 0.0
+    It stands in arrays, to which a captured step adds.
+    """
+
+    def __init__(self) -> None:
+        self._loss_sum = np.zeros(1)
+        self._counts = np.zeros(3, np.int64)
+        self.seconds = 0.0
 
     def add(self, loss: Tensor, output: Tensor, target: Tensor) -> None:
         """Add a batch: its mean loss, and how many of its labels the output is right about."""
-        self.loss_sum += loss.item() * len(target)
-        self.samples += len(target)
+        about_to_write(self._loss_sum, self._counts)
+        mean = loss.array.reshape(1)
         if has_labels(output, target):
-            self.labelled += len(target)
-            self.right += int(np.count_nonzero(output.array.argmax(1) == target.array))
+            launch(add_scores, mean, output.array, target.array, self._loss_sum, self._counts)
+        else:
+            launch(add_loss, mean, len(target), self._loss_sum, self._counts)
+
+    def clear(self) -> None:
+        """Begin another epoch."""
+        self.load({"loss_sum": 0.0, "right": 0, "labelled": 0, "samples": 0, "seconds": 0.0})
+
+    def as_dict(self) -> dict[str, Any]:
+        """All sums, as a checkpoint keeps them."""
+        right, labelled, samples = self._counts.tolist()
+        return {
+            "loss_sum": self._loss_sum.item(),
+            "right": right,
+            "labelled": labelled,
+            "samples": samples,
+            "seconds": self.seconds,
+        }
+
+    def load(self, sums: Mapping[str, Any]) -> None:
+        """Take over what `as_dict` gave."""
+        self._loss_sum[0] = sums["loss_sum"]
+        self._counts[:] = sums["right"], sums["labelled"], sums["samples"]
+        self.seconds = sums["seconds"]
+
+    @property
+    def samples(self) -> int:
+        """How many there were so far."""
+        return self._counts[2].item()
 
     @property
     def loss(self) -> float:
         """Mean over the samples so far."""
-        return self.loss_sum / self.samples if self.samples else 0.0
+        return self._loss_sum.item() / self.samples if self.samples else 0.0
 
     @property
     def accuracy(self) -> float | None:
         """Share of samples classified correctly so far; None where there are no labels."""
-        return self.right / self.labelled if self.labelled else None
+        right, labelled, _ = self._counts.tolist()
+        return right / labelled if labelled else None
 
     @property
     def samples_per_second(self) -> float:
@@ -71,7 +100,7 @@ def gather(trainer: Trainer) -> tuple[dict[str, Array], dict[str, Any]]:
         "settings": trainer.settings,
         "epoch": trainer.epoch,
         "batch": trainer.batch,
-        "sums": asdict(trainer.sums),
+        "sums": trainer.sums.as_dict(),
         "history": trainer.history.rows,
         "stop_reason": trainer.stop_reason,
         "optimizer": _gather_optimizer(trainer.optimizer, arrays),
@@ -126,7 +155,7 @@ def restore(trainer: Trainer, arrays: Mapping[str, Array], info: Mapping[str, An
         generator.set_state(states[name])
     trainer.best_weights = _below("best", arrays)
     trainer.epoch, trainer.batch = info["epoch"], info["batch"]
-    trainer.sums = EpochSums(**info["sums"])
+    trainer.sums.load(info["sums"])
     trainer.history = History(info["history"])
     trainer.stop_reason = info["stop_reason"]
 

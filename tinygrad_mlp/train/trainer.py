@@ -29,7 +29,7 @@ from tinygrad_mlp.optim.plateau import ReduceLROnPlateau
 from tinygrad_mlp.optim.schedules import LRScheduler
 from tinygrad_mlp.train.callbacks import Callback
 from tinygrad_mlp.train.diagnosis import check_overflow, explained, last_checkpoint
-from tinygrad_mlp.train.evaluation import Loss, LossReport, check_dataset, evaluate
+from tinygrad_mlp.train.evaluation import Loss, LossReport, check_part, evaluate
 from tinygrad_mlp.train.history import History, Row
 from tinygrad_mlp.train.interrupt import CtrlC, leave, say
 from tinygrad_mlp.train.metrics import ClassificationReport
@@ -38,6 +38,7 @@ from tinygrad_mlp.train.results import draw_augmented, write_results
 from tinygrad_mlp.train.run_folder import RunFolder
 from tinygrad_mlp.train.settings import describe_run, describe_schedule, differences, listed
 from tinygrad_mlp.train.state import EpochSums, Undo, copy_of_weights, gather, resume
+from tinygrad_mlp.train.steps import Steps
 
 __all__ = ["Trainer"]
 
@@ -86,6 +87,9 @@ class Trainer:
         A bar and a line per epoch; in a file or pipe the lines alone.
     callbacks:
         Code of your own; see `Callback`.
+    capture:
+        Record a step once and replay it: faster, with the same bits; see `tg.capture`. By default yes, unless a
+        subclass has a `training_step` of its own, whose Python code a replay would not run.
     config:
         Settings of your own to keep in config.json, such as command-line arguments.
     resume_command:
@@ -125,6 +129,7 @@ class Trainer:
         checkpoint_seconds: float = 60.0,
         progress: bool = True,
         callbacks: Sequence[Callback] = (),
+        capture: bool | None = None,
         config: Mapping[str, Any] | None = None,
         resume_command: str | None = None,
     ) -> None:
@@ -146,6 +151,7 @@ class Trainer:
         self.checkpoint_every = _count_or_none("checkpoint_every", checkpoint_every)
         self.checkpoint_seconds = check_range("Trainer", "checkpoint_seconds", checkpoint_seconds)
         self.callbacks = [*make_progress(progress), *callbacks]
+        self.capture = capture
         self.config = dict(config or {})
         self.resume_command = resume_command
         self._check_choices()
@@ -219,14 +225,13 @@ class Trainer:
         self.net.train()
         self.loader.set_epoch(self.epoch, self.batch)
         start = time.perf_counter() - self.sums.seconds
-        for x, y in self.loader:
+        for positions, step in self._steps.epoch():
             self.undo.remember()
             try:
-                loss, output = self.training_step(x, y)
+                step()
             except NonFiniteError as error:
-                raise explained(self, error, x, y) from error
+                raise explained(self, error, *self._steps.batch(positions)) from error
             self.batch += 1
-            self.sums.add(loss, output, y)
             self.sums.seconds = time.perf_counter() - start
             self._after_step()
 
@@ -271,7 +276,8 @@ class Trainer:
         if self.val is None or self.history.epochs_since_best() == 0:
             self.best_weights = self._weights_to_use()
         self._step_schedule(val_loss)
-        self.epoch, self.batch, self.sums = self.epoch + 1, 0, EpochSums()
+        self.epoch, self.batch = self.epoch + 1, 0
+        self.sums.clear()
         self._stop_if_patience_is_over()
         for callback in self.callbacks:
             callback.on_epoch_end(self, self.history.rows[-1])
@@ -311,9 +317,9 @@ class Trainer:
 
     def _begin(self, train: Dataset, val: Dataset | None) -> None:
         """Check the data, make the loader, and open the run folder at the first call."""
-        _check_part(train, "train")
+        check_part(train, "train")
         if val is not None:
-            _check_part(val, "validate")
+            check_part(val, "validate")
             if isinstance(val, AugmentedImages):
                 raise DataError(f"Trainer.fit: got {val!r} to validate on, but only training images are augmented")
         elif self.patience is not None or isinstance(self.schedule, ReduceLROnPlateau):
@@ -322,6 +328,9 @@ class Trainer:
         self.loader = DataLoader(drawn, self.batch_size, shuffle=True, drop_last=self.drop_last, seed=self.seed)
         self.val = val
         self.undo = Undo(self.net)
+        is_own = type(self).training_step is Trainer.training_step
+        captured = is_own if self.capture is None else self.capture
+        self._steps = Steps(self, captured)
         settings = describe_run(self, train, val)
         if not self.settings:
             self._open_folder(settings)
@@ -392,14 +401,3 @@ class Trainer:
 
 def _count_or_none(name: str, value: int | None) -> int | None:
     return None if value is None else check_count("Trainer", name, value)
-
-
-def _check_part(dataset: Dataset, purpose: str) -> None:
-    check_dataset("Trainer.fit", dataset)
-    if getattr(dataset, "split", None) == "test":
-        raise DataError(
-            f"Trainer.fit: got {dataset!r} to {purpose} on, but the test split is locked: it is for tg.evaluate, "
-            "at the end; train and select on the other parts"
-        )
-    if len(dataset) == 0:
-        raise DataError(f"Trainer.fit: got {dataset!r} to {purpose} on, but it is empty")

@@ -15,7 +15,7 @@ from tinygrad_mlp.autodiff.methods import Operand
 from tinygrad_mlp.autodiff.op import needs_grad, op
 from tinygrad_mlp.autodiff.ops.broadcast import apply_broadcast, operands, unbroadcast
 from tinygrad_mlp.autodiff.ops.unary import apply_flat, array_of
-from tinygrad_mlp.autodiff.tensor import Backward, Tensor, wrap
+from tinygrad_mlp.autodiff.tensor import Backward, Tensor, check_reading, wrap
 from tinygrad_mlp.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_mlp.kernels import elementwise as kernels
 from tinygrad_mlp.kernels.choose import choose, choose_floats, put_number
@@ -85,6 +85,7 @@ def ge(x: Operand, other: Operand) -> Tensor:
 
 def equal(x: Tensor, other: Tensor) -> bool:
     """Whether both have the same shape and the same elements (a NaN equals nothing)."""
+    check_reading("equal")
     a, b = array_of("equal", x), array_of("equal", other)
     return a.shape == b.shape and bool(eq(x, other).array.all())
 
@@ -102,6 +103,7 @@ def isclose(x: Operand, other: Operand, rtol: float = 1e-5, atol: float = 1e-8, 
 
 def allclose(x: Operand, other: Operand, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
     """Whether all elements are close, as `isclose` says."""
+    check_reading("allclose")
     return bool(isclose(x, other, rtol, atol, equal_nan).array.all())
 
 

@@ -12,6 +12,7 @@ from tinygrad_mlp.autodiff.tensor import Backward, Tensor
 from tinygrad_mlp.errors import ArgumentError, DtypeError, IndexRangeError, ShapeError
 from tinygrad_mlp.kernels.index import gather_rows, scatter_add_rows
 from tinygrad_mlp.kernels.launch import Array, launch
+from tinygrad_mlp.kernels.record import recorder
 
 __all__ = ["embedding", "embedding_backward", "embedding_rows"]
 
@@ -74,8 +75,14 @@ def embedding_rows(weight: Tensor, rows: Tensor, frozen: int) -> tuple[Array, Ba
     try:
         launch(gather_rows, weight.array, rows.array, out)
     except IndexRangeError as error:
-        raise IndexRangeError(f"embedding: {error}") from None
+        raise _bad_index(weight.array, error) from None
+    if (recording := recorder()) is not None:
+        recording.explain(_bad_index)
     return out, backward
+
+
+def _bad_index(_: Array, error: Exception) -> IndexRangeError:
+    return IndexRangeError(f"embedding: {error}")
 
 
 @op

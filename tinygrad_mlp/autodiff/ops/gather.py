@@ -15,9 +15,9 @@ from tinygrad_mlp.autodiff.ops.inplace import add_, check_writable
 from tinygrad_mlp.autodiff.ops.shape import expand, reshape
 from tinygrad_mlp.autodiff.ops.unary import array_of
 from tinygrad_mlp.autodiff.tensor import Backward, Tensor
-from tinygrad_mlp.errors import DtypeError, IndexRangeError, ShapeError
+from tinygrad_mlp.errors import DtypeError, ShapeError
 from tinygrad_mlp.kernels.copy import copy
-from tinygrad_mlp.kernels.gather import gather_along, put_along, scatter_add_along
+from tinygrad_mlp.kernels.gather import check_positions, gather_along, put_along, scatter_add_along
 from tinygrad_mlp.kernels.launch import Array, launch
 
 __all__ = ["METHODS", "gather", "index_select", "scatter", "scatter_", "scatter_add", "scatter_add_", "take_along_dim"]
@@ -126,11 +126,7 @@ def index_select(x: Tensor, dim: int, index: Tensor) -> Tensor:
     if positions.ndim > 1:
         raise ShapeError(f"index_select: the index must be 1-d, got shape {positions.shape}")
     count = x.shape[axis] if x.ndim else 1
-    if positions.size and not 0 <= positions.min() <= positions.max() < count:
-        worst = positions.min() if positions.min() < 0 else positions.max()
-        raise IndexRangeError(
-            f"index_select: index {worst} is out of range for dim {axis} of shape {x.shape}; expected 0 to {count - 1}"
-        )
+    launch(check_positions, "index_select", positions, count, f"dim {axis} of shape {x.shape}")
     return index_at(x, *[None] * axis, reshape(index, -1), *[None] * (x.ndim - axis - 1)) if x.ndim else reshape(x, ())
 
 

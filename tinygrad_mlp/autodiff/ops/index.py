@@ -20,7 +20,7 @@ from tinygrad_mlp.autodiff.op import needs_grad, op
 from tinygrad_mlp.autodiff.ops.broadcast import broadcasts_into, unbroadcast
 from tinygrad_mlp.autodiff.ops.inplace import check_writable
 from tinygrad_mlp.autodiff.ops.shape import reshape, to
-from tinygrad_mlp.autodiff.tensor import Backward, Tensor, wrap
+from tinygrad_mlp.autodiff.tensor import Backward, Tensor, check_reading, wrap
 from tinygrad_mlp.errors import ArgumentError, DtypeError, GradientError, IndexRangeError, ShapeError
 from tinygrad_mlp.kernels.copy import copy
 from tinygrad_mlp.kernels.gather import gather_at, put_at, scatter_add_at
@@ -129,6 +129,7 @@ def _mask_indices(name: str, mask: Tensor, shape: tuple[int, ...], dim: int) -> 
     masked = shape[dim : dim + mask.ndim]
     if mask.shape != masked:
         raise ShapeError(f"{name}: a mask of shape {mask.shape} does not fit shape {shape} from dim {dim}: {masked}")
+    check_reading("a mask as index")
     return [wrap(positions) for positions in np.nonzero(np.atleast_1d(mask.array))]
 
 

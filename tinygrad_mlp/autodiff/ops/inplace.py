@@ -17,7 +17,7 @@ from tinygrad_mlp.autodiff.op import needs_grad
 from tinygrad_mlp.autodiff.ops.arithmetic import add, div, mul, sub
 from tinygrad_mlp.autodiff.ops.broadcast import broadcasts_into, operands
 from tinygrad_mlp.autodiff.ops.compare import masked_fill
-from tinygrad_mlp.autodiff.tensor import Tensor
+from tinygrad_mlp.autodiff.tensor import Tensor, about_to_change
 from tinygrad_mlp.errors import ArgumentError, DtypeError, GradientError, ShapeError
 from tinygrad_mlp.kernels.copy import copy
 from tinygrad_mlp.kernels.launch import Array, launch
@@ -48,6 +48,7 @@ def check_writable(name: str, x: Tensor, value: object = None) -> None:
     """Raise `GradientError` if a write to `x` now would lose a gradient, `ArgumentError` for read-only memory."""
     if not x.array.flags.writeable:
         raise ArgumentError(f"{name}: this tensor's memory is read-only (repeated by expand, or NumPy's); clone() it")
+    about_to_change(x)
     if not grad_enabled.get():
         return
     if x.requires_grad:

@@ -18,7 +18,7 @@ from tinygrad_mlp.autodiff.op import op
 from tinygrad_mlp.autodiff.ops.activation import relu_backward
 from tinygrad_mlp.autodiff.ops.channels import channel_rows, channels_second
 from tinygrad_mlp.autodiff.ops.checks import check_choice, check_floats, reshaped
-from tinygrad_mlp.autodiff.tensor import Backward, Tensor, wrap
+from tinygrad_mlp.autodiff.tensor import Backward, Tensor, about_to_change, wrap
 from tinygrad_mlp.errors import ArgumentError, ShapeError
 from tinygrad_mlp.kernels import elementwise
 from tinygrad_mlp.kernels import norm as kernels
@@ -191,6 +191,7 @@ def batch_statistics(
     launch(kernels.batch_norm_statistics, rows, eps, mean, variance, inv_std, work=rows.size)
     if running is not None:
         running_mean, running_var = running
+        about_to_change(running_mean, running_var)
         launch(kernels.update_running, running_mean.array, running_var.array, mean, variance, momentum, count)
         running_mean.counter[0] += 1
         running_var.counter[0] += 1

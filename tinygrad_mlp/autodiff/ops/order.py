@@ -12,7 +12,7 @@ from tinygrad_mlp.autodiff.ops.gather import gather
 from tinygrad_mlp.autodiff.ops.index import slice_view
 from tinygrad_mlp.autodiff.ops.reduce import ValuesIndices
 from tinygrad_mlp.autodiff.ops.unary import array_of
-from tinygrad_mlp.autodiff.tensor import Tensor, wrap
+from tinygrad_mlp.autodiff.tensor import Tensor, check_reading, wrap
 from tinygrad_mlp.errors import ArgumentError, DtypeError, IndexRangeError, ShapeError
 from tinygrad_mlp.kernels import order
 from tinygrad_mlp.kernels.copy import copy
@@ -72,6 +72,7 @@ def nonzero(x: Tensor, as_tuple: bool = False) -> Any:
 
     (count, ndim), a row for each; with `as_tuple` one 1-d tensor for each dimension, as an index takes them.
     """
+    check_reading("nonzero")
     array = array_of("nonzero", x)
     if as_tuple:
         return tuple([wrap(positions) for positions in np.nonzero(np.atleast_1d(array))])
@@ -84,6 +85,7 @@ def unique(x: Tensor, return_inverse: bool = False, return_counts: bool = False)
     With `return_inverse` also, for each element of x, where it stands among them, and with `return_counts` how often
     each occurs: int64.
     """
+    check_reading("unique")
     found = np.unique(array_of("unique", x), return_inverse=return_inverse, return_counts=return_counts)
     if not isinstance(found, tuple):
         return wrap(found)
@@ -104,6 +106,7 @@ def bincount(labels: Tensor, minlength: int = 0) -> Tensor:
     array = _label_array("bincount", labels)
     if array.ndim != 1:
         raise ShapeError(f"bincount: expected labels (N,), got shape {array.shape}")
+    check_reading("bincount")
     if array.size and array.min() < 0:
         raise IndexRangeError(f"bincount: label {array.min()} at position {array.argmin()} is negative")
     return wrap(np.bincount(array, minlength=minlength))
@@ -127,6 +130,7 @@ def one_hot(labels: Tensor, num_classes: int = -1) -> Tensor:
     if num_classes == -1:
         if not labels.array.size:
             raise ArgumentError("one_hot: without labels the number of classes is unknown; give num_classes")
+        check_reading("one_hot without num_classes")
         num_classes = max(int(labels.array.max()) + 1, 1)
     if num_classes < 1:
         raise ArgumentError(f"one_hot: num_classes must be at least 1, or -1 to count them; got {num_classes}")

@@ -1,0 +1,320 @@
+"""One recording of a captured step: how it is made, compared with the step itself, and replayed."""
+
+from __future__ import annotations
+
+import hashlib
+import weakref
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from tinygrad_mlp.autodiff.mode import module_stack
+from tinygrad_mlp.autodiff.profile import Profile
+from tinygrad_mlp.autodiff.structure import NetGuard, TensorGuard, flatten, modules_noted, strange, unflatten
+from tinygrad_mlp.autodiff.tensor import Tensor, wrap
+from tinygrad_mlp.errors import CaptureError, IndexRangeError
+from tinygrad_mlp.kernels.launch import Array, memory_order
+from tinygrad_mlp.kernels.observe import Launch, observed
+from tinygrad_mlp.kernels.profiler import measured_peak, timed
+from tinygrad_mlp.kernels.program import Failure, Program
+from tinygrad_mlp.kernels.record import Recorder, address_of
+
+__all__ = ["Recording"]
+
+
+class _Input:
+    """Memory of a recording's own for one argument."""
+
+    def __init__(self, leaf: Tensor | Array) -> None:
+        self.is_tensor = isinstance(leaf, Tensor)
+        array = _array(leaf)
+        self.like = array.shape, array.strides, array.dtype
+        self.memory = np.empty_like(array)
+
+    def fits(self, leaf: Any) -> bool:
+        """Whether another argument is of the same kind, shape, strides and dtype."""
+        if isinstance(leaf, Tensor) is not self.is_tensor or (self.is_tensor and leaf.requires_grad):
+            return False
+        array = _array(leaf)
+        return (array.shape, array.strides, array.dtype) == self.like
+
+    def load(self, leaf: Tensor | Array) -> None:
+        """Copy an argument."""
+        np.copyto(self.memory, _array(leaf))
+
+    def given(self) -> Tensor | Array:
+        """What the step gets."""
+        return wrap(self.memory) if self.is_tensor else self.memory
+
+
+def _array(leaf: Tensor | Array) -> Array:
+    return leaf.array if isinstance(leaf, Tensor) else leaf
+
+
+class Recording:
+    """One way in which a step has run: what it was given, what it launched, and what must still hold."""
+
+    def __init__(self, key: Any, leaves: list[Any], earlier: list[Recording]) -> None:
+        self._key = key
+        self._inputs = [_Input(leaf) for leaf in leaves]
+        self._known = {id(leaf): leaf for recording in earlier for leaf, _ in recording.gradients}
+        self.gradients: list[tuple[Tensor, Array]] = []
+        self.refusal = ""
+        self._is_compared = False
+        self._modules: dict[int, Any] = {}
+        self._changes: list[Array] = []
+        if any(isinstance(leaf, Tensor) and leaf.requires_grad for leaf in leaves):
+            self.refusal = "an argument of it requires grad, which would arrive at a copy"
+
+    # Recording ------------------------------------------------------------------------------------------------------
+
+    def record(self, step: Callable[..., Any], leaves: list[Any]) -> Any:
+        """Run the step, then make a program of what it launched, and compare the two."""
+        if self.refusal:
+            return self._as_it_is(step, leaves)
+        had_gradient = {key for key, leaf in self._known.items() if leaf.grad is not None}
+        with modules_noted(self._modules):
+            recorder, result = self._watched(step, leaves)
+        if self._writes_argument(recorder, leaves):
+            _undo(recorder)
+            self.refusal = "it writes into an argument, of which a replay has a copy"
+            return self._as_it_is(step, leaves)
+        self._net = NetGuard(list(self._modules.values()))
+        outputs, self._outline = flatten(result)
+        self.refusal = recorder.refusal or self._refusal()
+        if self.refusal:
+            return result
+        del result
+        recorder.leaves = _that_outlive(recorder.leaves)
+        self._guards = [*recorder.guards, *self._gradient_guards(recorder, had_gradient)]
+        places = [recorder.place_of(_array(output)) for output in outputs]
+        self._are_tensors = [isinstance(output, Tensor) for output in outputs]
+        made = [leaf for leaf, found in recorder.leaves.values() if _is_made(leaf, found)]
+        self._forgotten = self._forgotten_by(recorder, made)
+        gradient_places = [recorder.mark_gradient(leaf.grad.array) for leaf in made]
+        recorder.finish()
+        expected = _Digest(recorder, [_array(output) for output in outputs], [leaf.grad.array for leaf in made])
+        del outputs
+        _undo(recorder)
+        self.program = Program(recorder)
+        self._changes = [saved.array for saved in recorder.saved]
+        self._outputs = [self.program.array(place) for place in places]
+        self._counters = list({id(counter): counter for counter in recorder.counters}.values())
+        self.gradients = [(leaf, self.program.array(place)) for leaf, place in zip(made, gradient_places, strict=True)]
+        self._ready = [self._last_write(array) for _, array in self.gradients]
+        self._run()
+        self._compare(expected, recorder)
+        return self._results()
+
+    def _as_it_is(self, step: Callable[..., Any], leaves: list[Any]) -> Any:
+        args, kwargs = unflatten(self._key[0], iter(leaves))
+        return step(*args, **kwargs)
+
+    def _watched(self, step: Callable[..., Any], leaves: list[Any]) -> tuple[Recorder, Any]:
+        """Run the step while a recorder watches; what it has changed is undone if it reads numbers."""
+        for given, leaf in zip(self._inputs, leaves, strict=True):
+            given.load(leaf)
+        args, kwargs = unflatten(self._key[0], iter([given.given() for given in self._inputs]))
+        recorder = Recorder(module_stack.path)
+        for array in self._changes:
+            recorder.save(array)
+        try:
+            with observed(recorder):
+                result = step(*args, **kwargs)
+        except CaptureError:
+            _undo(recorder)
+            raise
+        return recorder, result
+
+    def _writes_argument(self, recorder: Recorder, leaves: list[Any]) -> bool:
+        arguments = [*[given.memory for given in self._inputs], *map(_array, leaves)]
+        return any(np.may_share_memory(saved.array, argument) for saved in recorder.saved for argument in arguments)
+
+    def _refusal(self) -> str:
+        """Why what the step has run, or returned, cannot be replayed."""
+        if self._net.hooked():
+            return "a module has a hook, which is Python"
+        found = strange(self._outline)
+        return "" if found is None else f"it returns a {type(found).__name__}, which a replay could not make anew"
+
+    def _forgotten_by(self, recorder: Recorder, made: list[Tensor]) -> list[Tensor]:
+        """The tensors that the step leaves without a gradient, as far as they are known: in nets, and its leaves."""
+        parameters = [parameter for module in self._modules.values() for parameter in module.parameters()]
+        known = {id(tensor): tensor for tensor in [*parameters, *[leaf for leaf, _ in recorder.leaves.values()]]}
+        left = recorder.forgotten - {id(leaf) for leaf in made}
+        return [tensor for key, tensor in known.items() if key in left]
+
+    def _last_write(self, array: Array) -> int:
+        """The number of the program's last launch that writes into an array."""
+        numbers = [
+            number
+            for number, launch in enumerate(self.program.launches)
+            if any(np.may_share_memory(launch.args[place], array) for place in launch.writes)
+        ]
+        return max(numbers, default=-1)
+
+    def _gradient_guards(self, recorder: Recorder, had_gradient: set[int]) -> list[Callable[[], bool]]:
+        """The gradients that the step found are of no matter where it forgot them, else those it must find again.
+
+        Where none is left, it was forgotten at the end, and maybe not before.
+        """
+        guards: list[Callable[[], bool]] = []
+        for key, (leaf, found) in recorder.leaves.items():
+            guards.append(TensorGuard(leaf).holds)
+            if found is not None:
+                guards.append(partial(_has_gradient, leaf, found.array))
+            elif leaf.grad is None or (key not in recorder.forgotten and key not in had_gradient):
+                guards.append(partial(_has_gradient, leaf, None))
+        return guards
+
+    def _compare(self, expected: _Digest, recorder: Recorder) -> None:
+        """Raise, with everything as before the step, unless the program has left the bits that the step leaves."""
+        found = _Digest(recorder, self._outputs, [array for _, array in self.gradients])
+        different = expected.first_difference(found)
+        if different is not None:
+            _undo(recorder)
+            raise CaptureError(
+                f"capture: {different} has other bits after a replay than after the step itself, so that the step "
+                "cannot be captured; does it draw from NumPy's random numbers, count calls, or work with arrays "
+                "outside of ops? Nothing was changed"
+            )
+
+    # Replaying ------------------------------------------------------------------------------------------------------
+
+    def fits(self, key: Any, leaves: list[Any]) -> bool:
+        """Whether a replay would do what the step would, for these arguments."""
+        if key != self._key or not all(map(_Input.fits, self._inputs, leaves)):
+            return False
+        return self._net.holds() and all(guard() for guard in self._guards)
+
+    def replay(self, step: Callable[..., Any], leaves: list[Any]) -> Any:
+        """Run the program on these arguments."""
+        if not self._is_compared:
+            self.program.release()
+            try:
+                recorder, result = self._watched(step, leaves)
+                expected, outline = self._digest_of(recorder, result)
+                del result
+            finally:
+                self.program.build()
+            _undo(recorder)
+            if outline != self._outline:
+                raise CaptureError(
+                    "capture: at its second call the step returned other plain values, or another structure, than at "
+                    "the first, which a replay would repeat. Return Tensors. Nothing was changed"
+                )
+            self._run()
+            self._compare(expected, recorder)
+            self._is_compared = True
+            return self._results()
+        for given, leaf in zip(self._inputs, leaves, strict=True):
+            given.load(leaf)
+        self._run()
+        return self._results()
+
+    def _digest_of(self, recorder: Recorder, result: Any) -> tuple[_Digest, Any]:
+        outputs, outline = flatten(result)
+        gradients = [leaf.grad.array for leaf, _ in self.gradients if leaf.grad is not None]
+        return _Digest(recorder, [_array(output) for output in outputs], gradients), outline
+
+    def _run(self) -> None:
+        program = self.program
+        try:
+            program.run()
+        except Failure as failure:
+            call, launch = program.calls[failure.number], program.launches[failure.number]
+            self._leave_gradients(failure.number)
+            error = failure.error if call.explain is None else call.explain(launch.args[0], failure.error)
+            if call.path:
+                error.add_note(f"in {call.path}, in a replay of the step")
+            raise error from None
+        except IndexRangeError:  # of a kernel that is NumPy, and so in a forward pass
+            self._leave_gradients(0)
+            raise
+        except Exception:  # of Python's part, a schedule's: an optimizer may have run
+            self._count_and_leave_gradients()
+            raise
+        self._count_and_leave_gradients()
+
+    def _count_and_leave_gradients(self) -> None:
+        for counter in self._counters:
+            counter[0] += 1
+        self._leave_gradients(len(self.program.calls))
+
+    def _leave_gradients(self, number: int) -> None:
+        """Give the leaves the gradients that they have after so many calls of the program."""
+        for leaf in self._forgotten:
+            leaf.grad = None
+        for (leaf, array), ready in zip(self.gradients, self._ready, strict=True):
+            if ready >= number:
+                leaf.grad = None
+            elif leaf.grad is None or leaf.grad.array is not array:
+                leaf.grad = wrap(array)
+
+    def explain(self, repeats: int) -> Profile:
+        """See `Captured.explain`."""
+        program = self.program
+        written = {address_of(array): array for launch in program.launches for array in _written(launch)}
+        before = [(array, array.copy(order="K")) for array in written.values()]
+        try:
+            kernels, seconds = timed(program, repeats)
+        finally:
+            for array, values in before:
+                np.copyto(array, values)
+            program.status[:] = 0
+        return Profile(kernels, seconds, measured_peak())
+
+    def _results(self) -> Any:
+        """Copies of what the program has left."""
+        copies = [array.copy(order="K") for array in self._outputs]
+        results = [wrap(copy) if is_one else copy for copy, is_one in zip(copies, self._are_tensors, strict=True)]
+        return unflatten(self._outline, iter(results))
+
+
+def _undo(recorder: Recorder) -> None:
+    """Put back what a step has changed, and the gradients that it found."""
+    recorder.undo()
+    for leaf, found in recorder.leaves.values():
+        leaf.grad = found
+
+
+def _that_outlive(leaves: dict[int, tuple[Any, Any]]) -> dict[int, tuple[Any, Any]]:
+    """The leaves that were there before the step: one that it has made itself is gone when nobody notes it."""
+    noted = {key: (weakref.ref(leaf), found) for key, (leaf, found) in leaves.items()}
+    leaves.clear()
+    return {key: (leaf, found) for key, (reference, found) in noted.items() if (leaf := reference()) is not None}
+
+
+def _is_made(leaf: Tensor, found: Tensor | None) -> bool:
+    """Whether a step has left a leaf a gradient in memory of its own, and not added to the one that it found."""
+    return leaf.grad is not None and (found is None or leaf.grad.array is not found.array)
+
+
+def _written(launch: Launch) -> list[Array]:
+    return [launch.args[place] for place in launch.writes]
+
+
+def _has_gradient(leaf: Tensor, array: Array | None) -> bool:
+    return leaf.grad is None if array is None else leaf.grad is not None and leaf.grad.array is array
+
+
+class _Digest:
+    """Hashes of what a step has left: everything that it has written, its results, and the gradients."""
+
+    def __init__(self, recorder: Recorder, outputs: list[Array], gradients: list[Array]) -> None:
+        self._parts = {
+            **{f"what it writes to ({number})": _hash(saved.array) for number, saved in enumerate(recorder.saved)},
+            **{f"result {number}": _hash(array) for number, array in enumerate(outputs)},
+            **{f"gradient {number}": _hash(array) for number, array in enumerate(gradients)},
+        }
+
+    def first_difference(self, other: _Digest) -> str | None:
+        """The first part that is different, if one is."""
+        return next((name for name, value in self._parts.items() if other._parts.get(name) != value), None)
+
+
+def _hash(array: Array) -> bytes:
+    stored = array.transpose(memory_order(array))  # as it lies in memory, or it would be copied
+    return hashlib.blake2b(np.ascontiguousarray(stored).data, digest_size=16).digest()
