@@ -40,7 +40,7 @@ from benchmarks.workloads import WORKLOADS
 __all__ = ["Memory", "measure"]
 
 OURS = "ours"
-MEASURED = (OURS, "torch", "torch-best")
+MEASURED = (OURS, "ours-eager", "torch", "torch-best")
 """Names in `step_results.CONTENDERS`."""
 STEPS = 20
 _MIB = 2**20

@@ -26,7 +26,8 @@ class Entry(NamedTuple):
 
 
 CONTENDERS: dict[str, Entry] = {
-    "ours": Entry("tinygrad_mlp", "benchmarks.contenders.ours_eager", ours=True),
+    "ours": Entry("tinygrad_mlp", "benchmarks.contenders.ours_captured", ours=True),
+    "ours-eager": Entry("tinygrad_mlp, eager", "benchmarks.contenders.ours_eager", ours=True),
     "numpy": Entry("NumPy by hand", "benchmarks.contenders.numpy_by_hand", convolutions=False),
     "torch": Entry("PyTorch default", "benchmarks.contenders.pytorch_default"),
     "torch-best": Entry("PyTorch best", "benchmarks.contenders.pytorch_best"),

@@ -18,7 +18,7 @@ from benchmarks.machine import ResidentMemory, versions
 from benchmarks.rounds import timed_command
 from benchmarks.workloads import WORKLOADS, Workload
 
-__all__ = ["Contender", "Handout", "commands", "write_handout"]
+__all__ = ["Contender", "EpochContender", "Handout", "commands", "epoch_commands", "write_handout"]
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,33 @@ class Contender(Protocol):
     def run(self, count: int) -> None:
         """Train so many steps, each on images drawn at random within it, and wait until all is done."""
         ...
+
+
+class EpochContender(Protocol):
+    """A net, its optimizer and the data, ready to train whole epochs."""
+
+    packages: ClassVar[tuple[str, ...]]
+
+    def __init__(self, workload: Workload, handout: Handout, threads: int) -> None: ...
+
+    def run(self, count: int) -> None:
+        """Train so many epochs, each in an order of its own, and add up mean loss and accuracy."""
+        ...
+
+
+def epoch_commands(contender: type[EpochContender]) -> dict[str, Callable[..., Any]]:
+    """The commands of a worker that times epochs of this contender."""
+    ready: list[EpochContender] = []
+
+    def prepare(workload: str, folder: str, threads: int) -> dict[str, Any]:
+        handout = _read_handout(Path(folder), workload)
+        ready[:] = [contender(WORKLOADS[workload], handout, threads)]
+        return {"versions": versions(*contender.packages)}
+
+    def run(count: int) -> None:
+        ready[0].run(count)
+
+    return {"prepare": prepare, "timed": timed_command(run)}
 
 
 def commands(contender: type[Contender]) -> dict[str, Callable[..., Any]]:

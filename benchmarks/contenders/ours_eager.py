@@ -14,7 +14,7 @@ from benchmarks.contenders.common import Handout, commands
 from benchmarks.workloads import Workload
 from tinygrad_mlp import data, nn, optim
 
-__all__ = ["COMMANDS", "EagerStep", "make_net", "make_optimizer"]
+__all__ = ["COMMANDS", "EagerStep", "make_dataset", "make_net", "make_optimizer"]
 
 
 def _conv(inputs: int, outputs: int, kernel: int) -> nn.Module:
@@ -45,6 +45,16 @@ def make_net(workload: Workload, handout: Handout) -> nn.Sequential:
     return net
 
 
+def make_dataset(handout: Handout) -> data.ImageDataset:
+    """The images, as they are: uint8."""
+    return data.ImageDataset(
+        handout.images.reshape(-1, 28, 28),
+        handout.labels,
+        classes=[str(label) for label in range(10)],
+        standardization="global",
+    )
+
+
 def make_optimizer(workload: Workload, net: nn.Module) -> optim.Optimizer:
     """As in PyTorch."""
     parameters = net.parameters()
@@ -63,12 +73,7 @@ class EagerStep:
         tg.set_num_threads(threads)
         self.workload, self.handout, self.batch = workload, handout, workload.batch
         self.random = np.random.default_rng(0)
-        self.train = data.ImageDataset(
-            handout.images.reshape(-1, 28, 28),
-            handout.labels,
-            classes=[str(label) for label in range(10)],
-            standardization="global",
-        )
+        self.train = make_dataset(handout)
 
     def build(self) -> None:
         """Net and optimizer."""
