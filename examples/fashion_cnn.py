@@ -33,7 +33,7 @@ RECIPES = {
         "network": "residual",
         "weight_decay": 0.05,
         "cutout": 8,
-        "epochs": 24,
+        "epochs": 30,
         "validation": 0.05,
     },
 }
@@ -105,10 +105,12 @@ def residual(classes: int, dropout: float) -> list[nn.Module]:
         nn.ResidualBlock(32, 64),  # (N, 64, 14, 14)
         nn.MaxPool2d(2),
         nn.ResidualBlock(64, 128),  # (N, 128, 7, 7)
+        nn.MaxPool2d(2),
+        nn.ResidualBlock(128, 256),  # (N, 256, 3, 3)
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
         nn.Dropout(dropout),
-        nn.Linear(128, classes),
+        nn.Linear(256, classes),
     ]
 
 
