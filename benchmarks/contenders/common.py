@@ -18,7 +18,7 @@ from benchmarks.machine import ResidentMemory, versions
 from benchmarks.rounds import timed_command
 from benchmarks.workloads import WORKLOADS, Workload
 
-__all__ = ["Contender", "EpochContender", "Handout", "commands", "epoch_commands", "write_handout"]
+__all__ = ["Contender", "EpochContender", "Handout", "commands", "epoch_commands", "read_handout", "write_handout"]
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,8 @@ def write_handout(folder: Path, name: str, handout: Handout) -> None:
     np.savez(folder / f"{name}-weights.npz", *handout.weights)
 
 
-def _read_handout(folder: Path, name: str) -> Handout:
+def read_handout(folder: Path, name: str) -> Handout:
+    """What `write_handout` has written for the workload of this name."""
     inputs = json.loads((folder / "inputs.json").read_text(encoding="utf-8"))
     with np.load(folder / f"{name}-weights.npz") as archive:
         weights = [archive[f"arr_{place}"] for place in range(len(archive.files))]
@@ -109,7 +110,7 @@ def epoch_commands(contender: type[EpochContender]) -> dict[str, Callable[..., A
     ready: list[EpochContender] = []
 
     def prepare(workload: str, folder: str, threads: int) -> dict[str, Any]:
-        handout = _read_handout(Path(folder), workload)
+        handout = read_handout(Path(folder), workload)
         ready[:] = [contender(WORKLOADS[workload], handout, threads)]
         return {"versions": versions(*contender.packages)}
 
@@ -124,7 +125,7 @@ def commands(contender: type[Contender]) -> dict[str, Callable[..., Any]]:
     ready: list[Contender] = []
 
     def with_data(workload: Workload, folder: str, threads: int) -> tuple[Contender, Handout]:
-        handout = _read_handout(Path(folder), workload.name)
+        handout = read_handout(Path(folder), workload.name)
         return contender(workload, handout, threads), handout
 
     def check(workload: str, folder: str, threads: int) -> list[float]:

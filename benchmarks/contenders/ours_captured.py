@@ -18,11 +18,11 @@ class CapturedStep(EagerStep):
     def build(self) -> None:
         """Net and optimizer, and a step that is recorded when it first runs."""
         super().build()
-        self._captured = tg.capture(super().step)
+        self.captured = tg.capture(super().step)
 
     def step(self, indices: NDArray[np.int64]) -> tg.Tensor:
         """One training step; the loss is on its way back."""
-        return self._captured(indices)
+        return self.captured(indices)
 
 
 COMMANDS = commands(CapturedStep)
