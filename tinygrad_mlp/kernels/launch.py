@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 
 from tinygrad_mlp.errors import ArgumentError, DtypeError
 from tinygrad_mlp.kernels.cache import kernel_cache
-from tinygrad_mlp.kernels.observe import PARALLEL_FROM, Launch, thread_state
+from tinygrad_mlp.kernels.observe import Launch, thread_state
 from tinygrad_mlp.kernels.status import status_error
 from tinygrad_mlp.kernels.threads import get_num_threads, go_parallel, is_forked, parallel_lock
 
@@ -73,6 +73,9 @@ _FLAGS: dict[str, Any] = {"fastmath": {"contract"}, "error_model": "numpy", "nog
 _INLINE_FLAGS: dict[str, Any] = {**_FLAGS, "forceinline": True}
 # In a kernel that only adds up, reordering is what lets the compiler use vectors.
 _SUM_FLAGS: dict[str, Any] = {**_FLAGS, "fastmath": {"contract", "reassoc", "nsz"}}
+
+# Below this many multiply-adds (or elements, for bandwidth-bound kernels) a second thread costs more than it brings.
+_PARALLEL_FROM = 200_000
 
 
 def device(function: Function) -> Function:
@@ -291,8 +294,7 @@ def launch(kernel: Kernel | np.ufunc, *args: Any, work: int = 0, multiply_adds: 
     if kernel.has_status:
         status = thread_state.status
         args = (*args, status)
-    enough = PARALLEL_FROM if watching is None else watching.parallel_from
-    is_parallel = kernel.parallel and work >= enough and get_num_threads() > 1 and not is_forked()
+    is_parallel = kernel.parallel and work >= _PARALLEL_FROM and get_num_threads() > 1 and not is_forked()
     if watching is not None:
         code = kernel.threaded() if is_parallel else kernel.serial()
         threads = get_num_threads() if is_parallel else 1

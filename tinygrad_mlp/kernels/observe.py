@@ -13,10 +13,7 @@ import numpy as np
 from tinygrad_mlp.kernels.status import status_error
 from tinygrad_mlp.kernels.threads import go_parallel, parallel_lock
 
-__all__ = ["PARALLEL_FROM", "Launch", "Observer", "observed", "observer", "thread_state"]
-
-# Below this many multiply-adds (or elements, for bandwidth-bound kernels) a second thread costs more than it brings.
-PARALLEL_FROM = 200_000
+__all__ = ["Launch", "Observer", "observed", "observer", "thread_state"]
 
 
 @dataclass(slots=True)
@@ -51,9 +48,6 @@ class Launch:
 
 class Observer(Protocol):
     """Sees each launch of its Python thread, and runs it: a recorder, or a profile."""
-
-    parallel_from: int
-    """From how much work on launches are to run on several threads."""
 
     def launched(self, launch: Launch) -> None:
         """Call `launch.run()`, and note what is to be noted."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from tinygrad_mlp.kernels.launch import is_array
 from tinygrad_mlp.kernels.matmul import matmul
-from tinygrad_mlp.kernels.observe import PARALLEL_FROM, Launch, observed
+from tinygrad_mlp.kernels.observe import Launch, observed
 from tinygrad_mlp.kernels.program import Program
 from tinygrad_mlp.kernels.record import source_of_launch
 from tinygrad_mlp.kernels.threads import get_num_threads, go_parallel, parallel_lock
@@ -41,7 +41,6 @@ class Profiler:
     """An observer that times every launch. Kernels that run here for the first time are compiled within that time."""
 
     times: list[KernelTime] = field(default_factory=list[KernelTime])
-    parallel_from: int = PARALLEL_FROM
 
     def launched(self, launch: Launch) -> None:
         """Run and time it."""

@@ -23,7 +23,7 @@ import numpy as np
 
 from tinygrad_mlp.kernels.launch import Array, is_array
 from tinygrad_mlp.kernels.memory import empty_like, is_block
-from tinygrad_mlp.kernels.observe import PARALLEL_FROM, Launch, observer
+from tinygrad_mlp.kernels.observe import Launch, observer
 
 __all__ = [
     "Buffer",
@@ -136,10 +136,6 @@ class Recorder:
     """Identities of tensors whose gradient the step has set to None."""
     _buffers: dict[int, Buffer] = field(default_factory=dict[int, Buffer])
     _saved_at: set[tuple[int, int]] = field(default_factory=set[tuple[int, int]])
-
-    # In a replay launches follow one another so closely that the threads are still awake: a second one pays earlier
-    # (W2: 193 -> 154 us, W7: 151 -> 125). From 50,000 on W1 took 91 us at best, and 178 where a core was not free.
-    parallel_from: int = PARALLEL_FROM // 2
 
     def launched(self, launch: Launch) -> None:
         """Run a launch, and list it."""
