@@ -78,7 +78,8 @@ def _label(bar: Bar, mine: Bar | None) -> str:
 def _draw_bars(axes: Axes, panel: Panel, contenders: Sequence[str], ours: str) -> None:
     by_name = {bar.contender: bar for bar in panel.bars}
     mine = by_name.get(ours)
-    fastest = min((bar.median for bar in panel.bars if bar is not mine), default=0.0)
+    peers = [bar for bar in panel.bars if not bar.contender.startswith(ours)]  # "tinygrad_mlp, eager" is none
+    fastest = min((bar.median for bar in peers), default=0.0)
     # Every label has its place to the right of its bar.
     limit = max((bar.high / (0.93 - _CHARACTER * len(_label(bar, mine))) for bar in panel.bars), default=1.0)
     for place, name in enumerate(contenders):
@@ -86,7 +87,7 @@ def _draw_bars(axes: Axes, panel: Panel, contenders: Sequence[str], ours: str) -
         if bar is None:
             axes.text(0.02 * limit, place, "not measured", va="center", color=_FAINT, fontsize=7, style="italic")
             continue
-        stands_out = bar is mine or bar.median == fastest
+        stands_out = bar is mine or (bar in peers and bar.median == fastest)
         color = _OURS if bar is mine else _FASTEST if stands_out else _PEER
         whiskers = [[bar.median - bar.low], [bar.high - bar.median]]
         error_style = {"ecolor": _INK, "lw": 0.9, "capsize": 1.5}
