@@ -18,9 +18,17 @@ from tinygrad_mlp.kernels.launch import launch
 from tinygrad_mlp.kernels.memory import SMALLEST, empty
 from tinygrad_mlp.kernels.observe import observed
 from tinygrad_mlp.kernels.program import Failure, Program, _rounded, arranged, blocks
-from tinygrad_mlp.kernels.record import Buffer, Recorder, about_to_write, replayed, same_bits
+from tinygrad_mlp.kernels.record import Buffer, Recorder, about_to_write, replayed
 
 # Where temporaries lie
+
+
+def same_bits(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two arrays of one shape and dtype hold the same bits: NaN is like itself, and 0 unlike -0."""
+    if a.dtype.kind == "f":
+        kind = np.dtype(f"u{a.itemsize}")
+        return bool((np.ascontiguousarray(a).view(kind) == np.ascontiguousarray(b).view(kind)).all())
+    return bool((a == b).all())
 
 
 @st.composite

@@ -152,7 +152,7 @@ class Program:
         is_free = buffer.holder is None or buffer.is_gradient
         is_alike = source.dtype == target.dtype and source.shape == target.shape and _same_order(source, target)
         is_whole = source.offset == 0 and _nbytes(source) == buffer.size
-        if not (is_free and is_alike and is_whole) or target.buffer.holder is None or buffer in self.moved:
+        if not (is_free and is_alike and is_whole) or target.buffer.holder is None:
             return False
         users = [i for i, call in enumerate(calls) if any(place.buffer is buffer for place in _places(call))]
         last = calls.index(copying)

@@ -36,7 +36,6 @@ __all__ = [
     "owner_of",
     "recorder",
     "replayed",
-    "same_bits",
     "source_of_launch",
 ]
 
@@ -248,14 +247,6 @@ def owner_of(array: Array) -> Array:
 def address_of(array: Array) -> int:
     """Where its first element lies."""
     return array.__array_interface__["data"][0]
-
-
-def same_bits(a: Array, b: Array) -> bool:
-    """Whether two arrays of one shape and dtype hold the same bits: NaN is like itself, and 0 unlike -0."""
-    if a.dtype.kind == "f":
-        kind = np.dtype(f"u{a.itemsize}")
-        return bool((np.ascontiguousarray(a).view(kind) == np.ascontiguousarray(b).view(kind)).all())
-    return bool((a == b).all())
 
 
 def about_to_write(*arrays: Array) -> None:
