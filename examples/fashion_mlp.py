@@ -31,11 +31,12 @@ RECIPES = {
         "dropout": 0.2,
         "label_smoothing": 0.1,
         "ema": 0.999,
-        "epochs": 100,
+        "members": 3,
+        "epochs": 70,
         "flip": 0.5,
         "shift": 1,
-        "rotation": 3.0,
-        "scale": 0.04,
+        "rotation": 4.0,
+        "scale": 0.05,
         "validation": 0.05,
     },
 }
@@ -44,6 +45,32 @@ DATA = {
     "mnist": data.mnist,
     "synthetic-fashion": data.synthetic_fashion,
 }
+
+
+class Ensemble(nn.Module):
+    """Several nets of one kind; the logits are the means of theirs."""
+
+    def __init__(self, members: list[nn.Module]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def all_logits(self, x: tg.Tensor) -> list[tg.Tensor]:
+        return [member(x) for member in self.members]
+
+    def forward(self, x: tg.Tensor) -> tg.Tensor:
+        return mean(self.all_logits(x))  # (N, C)
+
+
+class EnsembleTrainer(tg.Trainer):
+    """Trains the members of an ensemble on the same batches, each by its own loss: they are to differ."""
+
+    def loss_and_output(self, x: tg.Tensor, y: tg.Tensor) -> tuple[tg.Tensor, tg.Tensor]:
+        logits = self.net.all_logits(x)
+        return mean([self.loss(one, y) for one in logits]), mean(logits).detach()
+
+
+def mean(tensors: list[tg.Tensor]) -> tg.Tensor:
+    return sum(tensors[1:], tensors[0]) * (1 / len(tensors))
 
 
 def count(text: str) -> int:
@@ -62,6 +89,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     net("--init", choices=sorted(set(nn.init.INITIALIZERS) - {"constant"}), help="of the weights; biases are then 0")
     net("--dropout", type=float, default=0.3, help="after each hidden layer (default: 0.3)")
     net("--batch-norm", action="store_true", help="before each activation")
+    net("--members", type=count, default=1, help="so many such nets, trained together; their logits are averaged")
     step = parser.add_argument_group("training").add_argument
     step("--optimizer", default="adamw", help=", ".join(optim.OPTIMIZERS))
     step("--lr", type=float, default=2e-3, help="learning rate, of one-cycle the highest (default: 0.002)")
@@ -81,7 +109,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     step("--threads", type=count, help="default: all; results have the same bits for any number")
     images = parser.add_argument_group("augmentation of training images").add_argument
     images("--flip", type=float, default=0.0, help="probability of the mirror image; scores are then of both together")
-    images("--shift", type=int, default=0, help="up to so many pixels")
+    images("--shift", type=int, default=0, help="up to so many pixels; scores are of moved images, too")
     images("--rotation", type=float, default=0.0, help="up to so many degrees")
     images("--scale", type=float, default=0.0, help="by 1 minus to 1 plus this")
     files = parser.add_argument_group("data and files").add_argument
@@ -95,7 +123,13 @@ def parse(argv: list[str]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def make_net(args: argparse.Namespace, inputs: int, classes: int) -> nn.Sequential:
+def make_net(args: argparse.Namespace, inputs: int, classes: int) -> nn.Module:
+    if args.members == 1:
+        return make_mlp(args, inputs, classes)
+    return Ensemble([make_mlp(args, inputs, classes) for _ in range(args.members)])
+
+
+def make_mlp(args: argparse.Namespace, inputs: int, classes: int) -> nn.Sequential:
     layers: list[nn.Module] = [nn.Flatten()]  # (N, 1, 28, 28) -> (N, 784)
     for width in args.hidden:
         layers.append(nn.Linear(inputs, width))
@@ -153,13 +187,15 @@ def make_trainer(args: argparse.Namespace, dataset: data.ImageDataset, out: Path
     tg.manual_seed(seed)
     net = make_net(args, dataset.images[0].size, len(dataset.classes))
     optimizer = make_optimizer(args, net)
-    return tg.Trainer(
+    kind = tg.Trainer if args.members == 1 else EnsembleTrainer
+    return kind(
         net,
         optimizer,
         nn.CrossEntropyLoss(label_smoothing=args.label_smoothing),
         schedule=make_schedule(args, optimizer, steps=-(-len(dataset) // args.batch_size)),
         augmentation=make_augmentation(args),
         flip_to_predict=args.flip > 0,
+        shift_to_predict=min(args.shift, 1),
         average=optim.ExponentialMovingAverage(net, args.ema) if args.ema else None,
         epochs=args.epochs,
         batch_size=args.batch_size,

@@ -10,7 +10,7 @@ import pytest
 
 from tinygrad_mlp.data import Augmentation, AugmentedImages, DataLoader, ImageDataset, Subset
 from tinygrad_mlp.errors import ArgumentError, DataError, IndexRangeError, ShapeError
-from tinygrad_mlp.kernels.augment import DRAWN, mirror_images
+from tinygrad_mlp.kernels.augment import DRAWN, the_same_for_all
 
 KINDS = ["global", "feature", "image", "none"]
 SOME = Augmentation(horizontal_flip=0.5, shift=2, rotation=20, scale=0.1, cutout=3)
@@ -95,8 +95,8 @@ def test_mirror_images_are_standardised_where_they_come_to_lie(kind):
     expected = flipped[:10][0].array
     augmented = AugmentedImages(dataset, Augmentation(horizontal_flip=1))
     np.testing.assert_array_equal(augmented[:10][0].array, expected)
-    np.testing.assert_array_equal(dataset.mirrored(slice(10))[0].array, expected)
-    np.testing.assert_array_equal(dataset.mirrored(slice(10))[1].array, dataset.labels[:10])
+    np.testing.assert_array_equal(dataset.moved(slice(10), mirrored=True)[0].array, expected)
+    np.testing.assert_array_equal(dataset.moved(slice(10), mirrored=True)[1].array, dataset.labels[:10])
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -158,7 +158,7 @@ def test_what_is_refused():
     with pytest.raises(DataError, match="empty batch"):
         AugmentedImages(dataset, SOME)[[]]
     with pytest.raises(ShapeError, match=r"drawn has shape \(2, 9\), expected \(3, 9\)"):
-        dataset.transformed([0, 1, 2], mirror_images(2))
+        dataset.transformed([0, 1, 2], the_same_for_all(2, True, 0, 0))
     assert len(DRAWN) == 9
 
 

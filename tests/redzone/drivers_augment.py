@@ -34,7 +34,7 @@ def augmented_batches(dtype: Any) -> None:
                 for augmentation in AUGMENTATIONS:
                     rows = rng.integers(-len(images), len(images), size)
                     data.AugmentedImages(images, augmentation, seed=size).batch(rows)
-                images.mirrored([0])
+                images.moved([0], mirrored=True)
 
 
 def large_augmented_batch(dtype: Any) -> None:

@@ -16,7 +16,7 @@ from tinygrad_mlp.data.permutation import Purpose, check_seed, permutation
 from tinygrad_mlp.data.splits import plain_folds, stratified_folds, stratified_pick
 from tinygrad_mlp.data.transforms import Standardization, StandardizeKind, fit_standardization
 from tinygrad_mlp.errors import ArgumentError, DataError, DtypeError, IndexRangeError, ShapeError
-from tinygrad_mlp.kernels.augment import DRAWN, augment_standardize, mirror_images
+from tinygrad_mlp.kernels.augment import DRAWN, augment_standardize, the_same_for_all
 from tinygrad_mlp.kernels.batch import gather_standardize, take_numbers
 from tinygrad_mlp.kernels.launch import launch
 
@@ -130,10 +130,10 @@ class ImageDataset(BatchDataset):
         launch(take_numbers, self._labels, rows, y)
         return as_tensors(x.reshape(rows.size, *self.image_shape), y)
 
-    def mirrored(self, indices: Indices) -> tuple[Tensor, ...]:
-        """Like `batch`, of the mirror images."""
+    def moved(self, indices: Indices, down: int = 0, right: int = 0, *, mirrored: bool = False) -> tuple[Tensor, ...]:
+        """Like `batch`, of the images mirrored or not, then moved by so many pixels; raw 0 comes in from outside."""
         rows = as_indices(indices, len(self), self.name)
-        return self.transformed(rows, mirror_images(rows.size))
+        return self.transformed(rows, the_same_for_all(rows.size, mirrored, down, right))
 
     def to_pixels(self, x: Tensor, indices: Indices) -> NDArray[np.uint8]:
         """Grey levels (B, H, W) of inputs (B, 1, H, W) that were made of the images at these positions."""

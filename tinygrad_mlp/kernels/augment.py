@@ -15,7 +15,7 @@ from tinygrad_mlp.kernels.batch import are_indices_good, standardize
 from tinygrad_mlp.kernels.launch import Array, device, kernel, prange, select
 from tinygrad_mlp.kernels.random import philox
 
-__all__ = ["DRAWN", "augment_standardize", "draw_augmentation", "mirror_images"]
+__all__ = ["DRAWN", "augment_standardize", "draw_augmentation", "the_same_for_all"]
 
 # What is drawn for an image, in this order: 1 to mirror it; pixels to move it down and to the right; degrees to turn it
 # clockwise; the factor to enlarge it by; the rectangle to erase, as its first row, the row behind its last, and so for
@@ -260,8 +260,8 @@ def augment_standardize(
                 _clear(result[y * width + left : y * width + right])
 
 
-def mirror_images(count: int) -> Array:
-    """What `draw_augmentation` draws for so many images that are to be mirrored and nothing else, (count, 9)."""
+def the_same_for_all(count: int, mirrored: bool, down: int, right: int) -> Array:
+    """As `draw_augmentation` draws, (count, 9): so many images mirrored or not, then moved, and nothing else."""
     drawn = np.zeros((count, len(DRAWN)))
-    drawn[:, (_MIRRORED, _SCALE)] = 1
+    drawn[:, (_MIRRORED, _DOWN, _RIGHT, _SCALE)] = mirrored, down, right, 1
     return drawn

@@ -113,7 +113,7 @@ def cross_validate(
     for number, (training, held_out) in enumerate(_parts(dataset, folds, seed, stratify)):
         trainer = make_trainer(number, training)
         history = trainer.fit(training, held_out)
-        report = evaluate(trainer.net, held_out, loss=trainer.loss, flip=trainer.flip_to_predict)
+        report = evaluate(trainer.net, held_out, loss=trainer.loss, **trainer.views)
         done.append(Fold(history, report))
     return CrossValidation(tuple(done))
 

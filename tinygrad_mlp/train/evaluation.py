@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, SupportsIndex, TypeAlias, TypedDict
 
 import numpy as np
 
@@ -21,11 +22,18 @@ from tinygrad_mlp.nn import functional as F
 from tinygrad_mlp.nn.module import Module
 from tinygrad_mlp.train.metrics import ClassificationReport, Mean
 
-__all__ = ["Loss", "LossReport", "check_dataset", "check_part", "evaluate", "has_labels", "outputs", "predict"]
+__all__ = ["Loss", "LossReport", "Views", "check_dataset", "check_part", "evaluate", "has_labels", "outputs", "predict"]
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 _BATCH_SIZE = 1000
+
+
+class Views(TypedDict):
+    """Options of `evaluate` and `predict`: of which views of an image the outputs are averaged."""
+
+    flip: bool
+    shift: int
 
 
 @dataclass
@@ -44,7 +52,13 @@ class LossReport:
 
 
 def evaluate(
-    net: Module, dataset: Dataset, batch_size: int = _BATCH_SIZE, loss: Loss = F.cross_entropy, *, flip: bool = False
+    net: Module,
+    dataset: Dataset,
+    batch_size: int = _BATCH_SIZE,
+    loss: Loss = F.cross_entropy,
+    *,
+    flip: bool = False,
+    shift: int = 0,
 ) -> ClassificationReport | LossReport:
     """How well a net does on a data set, in eval mode and without recording; its modes are put back afterwards.
 
@@ -61,6 +75,9 @@ def evaluate(
     flip:
         Whether to take as output the mean of the net's outputs (of a classifier the logits) for each image and its
         mirror image. In twice the time, this often makes fewer mistakes, of a net that was trained on both.
+    shift:
+        Likewise the mean over each image and itself moved by so many pixels up, down, left and right, which needs an
+        `ImageDataset`. With `flip`, of the mirror image too: ten outputs in all.
 
     Returns
     -------
@@ -70,7 +87,8 @@ def evaluate(
     Raises
     ------
     ArgumentError
-        A data set without samples to draw, or a loss that is no scalar.
+        A data set without samples to draw, a loss that is no scalar, a negative shift, or one of images whose
+        background is not known.
     ShapeError
         flip, and inputs that are no images (N, C, H, W).
     NonFiniteError
@@ -85,7 +103,7 @@ def evaluate(
     report: ClassificationReport | None = None
     mean = Mean()
     with _in_use(net), no_grad():
-        for output, target in _outputs(net, dataset, batch_size, flip):
+        for output, target in _outputs(net, dataset, batch_size, _views(flip, shift)):
             value = loss(output, target)
             if value.numel() != 1:
                 raise ArgumentError(f"evaluate: the loss has shape {value.shape}, expected one number per batch")
@@ -101,39 +119,64 @@ def evaluate(
     return report or LossReport(mean.value, round(mean.weight))
 
 
-def predict(net: Module, dataset: Dataset, batch_size: int = _BATCH_SIZE, *, flip: bool = False) -> Array:
+def predict(
+    net: Module, dataset: Dataset, batch_size: int = _BATCH_SIZE, *, flip: bool = False, shift: int = 0
+) -> Array:
     """The net's outputs for all samples, in their order: (N, …), of a classifier the logits (N, C).
 
-    With `flip`, means over each image and its mirror image, as for `evaluate`.
+    With `flip` and `shift`, means over several views of each image, as for `evaluate`.
     Counts as one use of the data set, as `evaluate` does, and raises as it does.
     """
     check_dataset("predict", dataset)
     if isinstance(dataset, BatchDataset):
         dataset.record_use()
-    return outputs(net, dataset, batch_size, flip=flip)
+    return outputs(net, dataset, batch_size, flip=flip, shift=shift)
 
 
-def outputs(net: Module, dataset: Dataset, batch_size: int = _BATCH_SIZE, *, flip: bool = False) -> Array:
+def outputs(
+    net: Module, dataset: Dataset, batch_size: int = _BATCH_SIZE, *, flip: bool = False, shift: int = 0
+) -> Array:
     """What `predict` returns, without counting a use."""
     with _in_use(net), no_grad():
-        return np.concatenate([output.array for output, _ in _outputs(net, dataset, batch_size, flip)])
+        views = _views(flip, shift)
+        return np.concatenate([output.array for output, _ in _outputs(net, dataset, batch_size, views)])
 
 
-def _outputs(net: Module, dataset: Dataset, batch_size: int, flip: bool) -> Iterator[tuple[Tensor, Tensor]]:
+_View: TypeAlias = tuple[bool, int, int]
+"""One way to look at an image: mirrored or not, and by how many pixels it is moved down and to the right."""
+
+
+def _views(flip: bool, shift: int) -> list[_View]:
+    """All views that a prediction is the mean of; the first is the image as it is."""
+    if isinstance(shift, bool) or not isinstance(shift, SupportsIndex) or operator.index(shift) < 0:  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ArgumentError(f"shift={shift!r}, expected a whole number of pixels, 0 or more")
+    places = [(0, 0), *([(shift, 0), (-shift, 0), (0, shift), (0, -shift)] if shift else [])]
+    return [(mirrored, *place) for place in places for mirrored in ([False, True] if flip else [False])]
+
+
+def _outputs(net: Module, dataset: Dataset, batch_size: int, views: list[_View]) -> Iterator[tuple[Tensor, Tensor]]:
     """Output and target of each batch."""
     first = 0
     for x, target in DataLoader(dataset, batch_size):
         output = net(x)
-        if flip:
-            output = (output + net(_mirrored(dataset, first, x))) * 0.5
+        for view in views[1:]:
+            output = output + net(_seen(dataset, first, x, view))
+        if len(views) > 1:
+            output = output * (1 / len(views))
         yield output, target
         first += len(x)
 
 
-def _mirrored(dataset: Dataset, first: int, x: Tensor) -> Tensor:
-    """The mirror images of a batch (B, C, H, W) that begins at position `first`."""
+def _seen(dataset: Dataset, first: int, x: Tensor, view: _View) -> Tensor:
+    """Another view of a batch (B, C, H, W) that begins at position `first`."""
+    mirrored, down, right = view
     if isinstance(dataset, ImageDataset):  # standardised anew, where each pixel has its own statistics
-        return dataset.mirrored(slice(first, first + len(x)))[0]
+        return dataset.moved(slice(first, first + len(x)), down, right, mirrored=mirrored)[0]
+    if down or right:
+        raise ArgumentError(
+            f"shift={max(abs(down), abs(right))}: got a {type(dataset).__name__}, expected an ImageDataset, of which "
+            "it is known what lies outside of an image"
+        )
     if x.ndim != 4:
         raise ShapeError(f"flip=True: inputs have shape {x.shape}, expected images (N, C, H, W)")
     return x.flip(3)

@@ -102,12 +102,12 @@ def write_results(folder: RunFolder, trainer: Trainer) -> None:
 def _on_validation_data(folder: RunFolder, trainer: Trainer, val: Dataset, words: str) -> dict[str, Any]:
     """Scores of the final net, and the figures that need them: not on the test data, which would be looked at early."""
     if not isinstance(val, ImageDataset):
-        report = evaluate(trainer.net, val, loss=trainer.loss, flip=trainer.flip_to_predict)
+        report = evaluate(trainer.net, val, loss=trainer.loss, **trainer.views)
         if isinstance(report, ClassificationReport):
             classes = [str(number) for number in range(report.num_classes)]
             folder.draw("confusion", plot.confusion(report.confusion, classes, data=words))
         return report.as_dict()
-    logits = outputs(trainer.net, val, flip=trainer.flip_to_predict)
+    logits = outputs(trainer.net, val, **trainer.views)
     with no_grad():
         loss = trainer.loss(Tensor(logits), Tensor(val.labels)).item()
         probabilities = Tensor(logits).softmax(1).array

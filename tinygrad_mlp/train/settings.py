@@ -35,6 +35,7 @@ def describe_run(trainer: Trainer, train: Dataset, val: Dataset | None) -> dict[
         "schedule": trainer.first_schedule,
         "augmentation": None if trainer.augmentation is None else trainer.augmentation.describe(),
         "flip_to_predict": trainer.flip_to_predict,
+        "shift_to_predict": trainer.shift_to_predict,
         "average": None if average is None else {"type": type(average).__name__, "decay": average.decay},
         "clip_norm": trainer.clip_norm,
         "patience": trainer.patience,

@@ -29,7 +29,7 @@ from tinygrad_mlp.optim.plateau import ReduceLROnPlateau
 from tinygrad_mlp.optim.schedules import LRScheduler
 from tinygrad_mlp.train.callbacks import Callback
 from tinygrad_mlp.train.diagnosis import check_overflow, explained, last_checkpoint
-from tinygrad_mlp.train.evaluation import Loss, LossReport, check_part, evaluate
+from tinygrad_mlp.train.evaluation import Loss, LossReport, Views, check_part, evaluate
 from tinygrad_mlp.train.history import History, Row
 from tinygrad_mlp.train.interrupt import CtrlC, leave, say
 from tinygrad_mlp.train.metrics import ClassificationReport
@@ -65,6 +65,8 @@ class Trainer:
         What may happen to a training image each time it is drawn; it needs an `ImageDataset`.
     flip_to_predict:
         Whether validation and test average the net's outputs for each image and its mirror image: see `evaluate`.
+    shift_to_predict:
+        By how many pixels they move each image, up, down, left and right, and average over these as well.
     average:
         A moving average of the weights: updated after each step; validation and the final net take the averaged ones.
     clip_norm:
@@ -115,6 +117,7 @@ class Trainer:
         schedule_every: Literal["batch", "epoch"] | None = None,
         augmentation: Augmentation | None = None,
         flip_to_predict: bool = False,
+        shift_to_predict: int = 0,
         average: ExponentialMovingAverage | None = None,
         clip_norm: float | None = None,
         patience: int | None = None,
@@ -138,6 +141,7 @@ class Trainer:
         self.schedule_every = schedule_every or ("batch" if isinstance(schedule, OneCycleLR) else "epoch")
         self.augmentation = augmentation or None  # also where nothing was chosen
         self.flip_to_predict = flip_to_predict
+        self.shift_to_predict = check_count("Trainer", "shift_to_predict", shift_to_predict, 0)
         self.average = average
         self.clip_norm = None if clip_norm is None else check_range("Trainer", "clip_norm", clip_norm)
         self.patience = _count_or_none("patience", patience)
@@ -235,11 +239,19 @@ class Trainer:
             self.sums.seconds = time.perf_counter() - start
             self._after_step()
 
+    def loss_and_output(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss of a batch, and the net's output (of a classifier its logits, for the training accuracy).
+
+        Override it for another loss, such as one with a term for each of several outputs. It is captured with the rest
+        of the step, so what it does has to be ops on Tensors.
+        """
+        output = self.net(x)
+        return self.loss(output, y), output
+
     def training_step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """One step on one batch; returns its loss and the net's output. Override it to train in another way."""
         self.optimizer.zero_grad()
-        output = self.net(x)
-        loss = self.loss(output, y)
+        loss, output = self.loss_and_output(x, y)
         loss.backward()
         if self.clip_norm is not None:
             clip_grad_norm_(self.net.parameters(), self.clip_norm)
@@ -292,13 +304,18 @@ class Trainer:
         """Whether all epochs are done or training stopped early."""
         return self.batch == 0 and (self.epoch >= self.epochs or self.stop_reason is not None)
 
+    @property
+    def views(self) -> Views:
+        """Which views of an image its score is of, as `evaluate` and `predict` take them."""
+        return {"flip": self.flip_to_predict, "shift": self.shift_to_predict}
+
     def stop(self, reason: str) -> None:
         """Make the epoch that is under way, or just ended, the last: for callbacks."""
         self.stop_reason = reason
 
     def test(self, dataset: Dataset) -> ClassificationReport | LossReport:
         """Evaluate the net on the test split, after `fit`, and add the result to the run's manifest."""
-        report = evaluate(self.net, dataset, loss=self.loss, flip=self.flip_to_predict)
+        report = evaluate(self.net, dataset, loss=self.loss, **self.views)
         if self.folder is not None:
             self.folder.add_result("test", {**report.as_dict(), "uses": getattr(dataset, "uses", None)})
         return report
@@ -365,7 +382,7 @@ class Trainer:
     def _validate(self, val: Dataset) -> ClassificationReport | LossReport:
         try:
             with nullcontext() if self.average is None else self.average.applied():
-                return evaluate(self.net, val, loss=self.loss, flip=self.flip_to_predict)
+                return evaluate(self.net, val, loss=self.loss, **self.views)
         except NonFiniteError as error:
             raise NonFiniteError(f"validation after epoch {self.epoch + 1}: {error}{last_checkpoint(self)}") from error
 
