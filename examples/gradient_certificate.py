@@ -38,7 +38,7 @@ def wrong_tanh(x):
 class WrongTanh(nn.Module):
     """Layer of `wrong_tanh`."""
 
-    def forward(self, x: tg.Tensor) -> tg.Tensor:  # noqa: D102
+    def forward(self, x: tg.Tensor) -> tg.Tensor:
         return wrong_tanh(x)
 
 

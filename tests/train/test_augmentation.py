@@ -189,6 +189,55 @@ def test_images_of_other_data_sets_are_mirrored_too(net):
     np.testing.assert_allclose(predict(net, dataset, 5, flip=True), expected, rtol=1e-5, atol=1e-6)
 
 
+def shifted(images: np.ndarray, down: int, right: int) -> np.ndarray:
+    """Images (N, H, W) moved; zeros come in."""
+    count, height, width = images.shape
+    wide = np.zeros((count, height + 2 * abs(down), width + 2 * abs(right)), images.dtype)
+    wide[:, abs(down) : abs(down) + height, abs(right) : abs(right) + width] = images
+    return wide[:, abs(down) - down :, abs(right) - right :][:, :height, :width]
+
+
+@pytest.mark.parametrize("kind", ["global", "feature", "image", "none"])
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("shift", [1, 2])
+def test_outputs_are_means_over_moved_images(net, kind: str, flip: bool, shift: int):
+    images = garments(30, "validation")
+    images = data.ImageDataset(images.images, images.labels, classes=images.classes, standardization=kind)
+    places = [(0, 0), (shift, 0), (-shift, 0), (0, shift), (0, -shift)]
+    views = [shifted(images.images, *place) for place in places]
+    if flip:
+        views += [shifted(images.images[:, :, ::-1], *place) for place in places]
+
+    expected = np.mean([outputs_for(net, images, view) for view in views], axis=0)
+    np.testing.assert_allclose(predict(net, images, 7, flip=flip, shift=shift), expected, rtol=1e-4, atol=1e-5)
+    report = tg.evaluate(net, images, batch_size=7, flip=flip, shift=shift)
+    assert report.loss == pytest.approx(F.cross_entropy(tg.tensor(expected), tg.tensor(images.labels)).item(), rel=1e-4)
+    assert not np.allclose(expected, predict(net, images, flip=flip), atol=1e-3)
+
+
+def outputs_for(net: nn.Module, images: data.ImageDataset, view: np.ndarray) -> np.ndarray:
+    """What the net says of a view of each image, standardised as the images are."""
+    standardization = images.standardization
+    if standardization.kind != "image":
+        same = {"classes": images.classes, "standardization": standardization}
+        return predict(net, data.ImageDataset(view, images.labels, **same))
+    mean, std = (of(images.images.astype(np.float64), axis=(1, 2), keepdims=True) for of in (np.mean, np.std))
+    x = ((view - mean) / std).astype(np.float32)  # by each image's own statistics, which are those before it is moved
+    return predict(net, data.TensorDataset(x[:, None], images.labels))
+
+
+@pytest.mark.parametrize("shift", [-1, 0.5, True, "1"])
+def test_an_impossible_shift(net, shift: Any):
+    with pytest.raises(ArgumentError, match="shift="):
+        tg.evaluate(net, garments(30, "validation"), shift=shift)
+
+
+def test_images_whose_background_is_not_known_are_not_moved(net):
+    dataset = data.TensorDataset(np.zeros((4, 1, 6, 6), np.float32), np.zeros(4, np.int64))
+    with pytest.raises(ArgumentError, match=r"shift=1: got a TensorDataset, expected an ImageDataset"):
+        predict(net, dataset, shift=1)
+
+
 def test_what_has_no_mirror_image_is_refused(train):
     with pytest.raises(ShapeError, match=r"flip=True: inputs have shape \(90, 4\), expected images \(N, C, H, W\)"):
         tg.evaluate(nn.Linear(4, 3), train, flip=True)
@@ -196,15 +245,17 @@ def test_what_has_no_mirror_image_is_refused(train):
 
 def test_one_rule_for_choosing_the_epoch_testing_and_the_manifest(run: Path, no_figures):
     val, test = garments(20, "validation"), garments(30, "test")
-    made = trainer(out=run, flip_to_predict=True)
+    made = trainer(out=run, flip_to_predict=True, shift_to_predict=1)
     history = made.fit(garments(40), val)
-    best = tg.evaluate(made.net, val, flip=True)
+    best = tg.evaluate(made.net, val, flip=True, shift=1)
     assert history.best["val_loss"] == pytest.approx(best.loss, rel=1e-6)
     assert history.best["val_loss"] != pytest.approx(tg.evaluate(made.net, val).loss, rel=1e-6)
     results = json.loads((run / "manifest.json").read_text())
     assert results["settings"]["flip_to_predict"] is True
+    assert results["settings"]["shift_to_predict"] == 1
     assert results["results"]["validation"]["loss"] == pytest.approx(best.loss, rel=1e-6)
-    assert made.test(test).loss == tg.evaluate(made.net, test, flip=True).loss
+    assert history.best["val_loss"] != pytest.approx(tg.evaluate(made.net, val, flip=True).loss, rel=1e-6)
+    assert made.test(test).loss == tg.evaluate(made.net, test, flip=True, shift=1).loss
 
 
 def test_folds_are_scored_by_the_same_rule():

@@ -303,3 +303,46 @@ def test_a_step_of_ones_own(train, val, make):
     assert len(trainer.fit(train, val).rows) == 1
     steps = np.abs(weights(trainer.net)["1.bias"] - before) / 0.01
     np.testing.assert_allclose(steps, np.round(steps), atol=1e-3)
+
+
+def test_a_loss_of_ones_own_is_captured(make, train):
+    """Two heads, each with its own loss: the same bits as a whole step of one's own, which runs eagerly."""
+
+    class Heads(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.heads = nn.ModuleList([nn.Linear(4, 3), nn.Linear(4, 3)])
+
+        def forward(self, x: tg.Tensor) -> tg.Tensor:
+            return (self.heads[0](x) + self.heads[1](x)) * 0.5
+
+    def both(trainer: tg.Trainer, x: tg.Tensor, y: tg.Tensor) -> tuple[tg.Tensor, tg.Tensor]:
+        first, second = (head(x) for head in trainer.net.heads)
+        loss = (trainer.loss(first, y) + trainer.loss(second, y)) * 0.5
+        return loss, ((first + second) * 0.5).detach()
+
+    class ByLoss(tg.Trainer):
+        def loss_and_output(self, x: tg.Tensor, y: tg.Tensor) -> tuple[tg.Tensor, tg.Tensor]:
+            return both(self, x, y)
+
+    class ByStep(tg.Trainer):
+        def training_step(self, x: tg.Tensor, y: tg.Tensor) -> tuple[tg.Tensor, tg.Tensor]:
+            self.optimizer.zero_grad()
+            loss, output = both(self, x, y)
+            loss.backward()
+            self.optimizer.step()
+            return loss, output
+
+    def fit(kind: type[tg.Trainer]) -> tuple[list[np.ndarray], list[float]]:
+        tg.manual_seed(1)
+        net = Heads()
+        trainer = kind(net, optim.Adam(net.parameters(), lr=0.05), epochs=4, batch_size=16, progress=False)
+        history = trainer.fit(train)
+        return [parameter.array for parameter in net.parameters()], history["train_accuracy"]
+
+    (captured, scores), (eager, same) = fit(ByLoss), fit(ByStep)
+    for one, other in zip(captured, eager, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert scores == same
+    assert scores[-1] > scores[0]
+    assert not np.array_equal(captured[0], captured[2])  # the heads differ
