@@ -32,7 +32,7 @@ RECIPES = {
         "label_smoothing": 0.1,
         "ema": 0.999,
         "members": 3,
-        "epochs": 70,
+        "epochs": 60,
         "flip": 0.5,
         "shift": 1,
         "rotation": 4.0,
