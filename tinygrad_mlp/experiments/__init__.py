@@ -1,0 +1,1 @@
+"""Experiments over many seeds, and what may be said from them."""
