@@ -12,6 +12,7 @@ __all__ = [
     "ShapeError",
     "TinygradError",
     "UnknownAttributeError",
+    "WorkerError",
 ]
 
 
@@ -57,3 +58,7 @@ class CaptureError(TinygradError, RuntimeError):
 
 class UnknownAttributeError(TinygradError, AttributeError):
     """A module has no attribute of this name: most often a typo, or `super().__init__()` was forgotten."""
+
+
+class WorkerError(TinygradError, RuntimeError):
+    """A worker process of an experiment died."""

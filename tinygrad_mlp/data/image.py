@@ -159,6 +159,10 @@ class ImageDataset(BatchDataset):
         """The same data with float32 or float64 inputs."""
         return self._derive(self._pixels, self._labels, self.standardization, self.split, dtype)
 
+    def standardized_as(self, other: ImageDataset) -> ImageDataset:
+        """The same images, standardised as those of another part: test images as the training part of a fold."""
+        return self._derive(self._pixels, self._labels, other.standardization, self.split)
+
     def part(self, indices: Indices) -> ImageDataset:
         """These samples, copied, with the role and the standardisation of the whole."""
         rows = as_indices(indices, len(self), self.name)

@@ -12,8 +12,10 @@ from tinygrad_mlp.plot.learning import curves
 from tinygrad_mlp.plot.plane import decision_boundary
 from tinygrad_mlp.plot.results import bars_with_intervals, confusion, histogram
 from tinygrad_mlp.plot.step import step_times
+from tinygrad_mlp.plot.studies import against_published, seed_curves
 
 __all__ = [
+    "against_published",
     "augmented",
     "bars_with_intervals",
     "confusion",
@@ -25,6 +27,7 @@ __all__ = [
     "mistakes",
     "samples",
     "save",
+    "seed_curves",
     "step_times",
     "weights",
 ]

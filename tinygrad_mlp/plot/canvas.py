@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BLUE",
+    "EDGE",
+    "GRID",
+    "INK",
     "MARKERS",
     "MUTED",
     "PALETTE",
@@ -52,30 +55,32 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
 BLUE, VERMILION = PALETTE[:2]
 MUTED = "#666666"
-_INK = "#222222"
+INK = "#222222"
+EDGE = "#999999"
+GRID = "#E3E3E3"
 
 _STYLE: dict[str, Any] = {
     "axes.axisbelow": True,
-    "axes.edgecolor": "#999999",
+    "axes.edgecolor": EDGE,
     "axes.grid": True,
-    "axes.labelcolor": _INK,
+    "axes.labelcolor": INK,
     "axes.linewidth": 0.8,
     "axes.spines.right": False,
     "axes.spines.top": False,
     "figure.titlesize": 11,
     "figure.titleweight": "bold",
     "font.size": 9,
-    "grid.color": "#E3E3E3",
+    "grid.color": GRID,
     "grid.linewidth": 0.7,
     "legend.frameon": False,
     "lines.linewidth": 1.6,
     "svg.hashsalt": "tinygrad_mlp",  # else the ids in an SVG are drawn at random
-    "text.color": _INK,
+    "text.color": INK,
     "text.parse_math": False,  # a class may be called "$5 note"
-    "xtick.color": "#999999",
-    "xtick.labelcolor": _INK,
-    "ytick.color": "#999999",
-    "ytick.labelcolor": _INK,
+    "xtick.color": EDGE,
+    "xtick.labelcolor": INK,
+    "ytick.color": EDGE,
+    "ytick.labelcolor": INK,
 }
 
 # What savefig would stamp into a file of each format, left out so that the same figure gives the same bytes.

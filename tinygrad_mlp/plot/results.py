@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from tinygrad_mlp.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_mlp.plot.canvas import (
     BLUE,
+    INK,
     PALETTE,
     VERMILION,
     Floats,
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = ["bars_with_intervals", "confusion", "histogram"]
 
+# Of a cell that holds all of its row; others let through what lies behind them, which may be light or dark.
+_DEEP = "#08519C"
 # The largest matrices whose cells hold a count and a per cent, and a count.
 _PER_CENTS_UP_TO, _COUNTS_UP_TO = 15, 30
 
@@ -48,7 +51,7 @@ def confusion(matrix: ArrayLike, classes: Sequence[str], title: str = "Confusion
     Raises `ShapeError` when the matrix is not (C, C) for C class names, `DtypeError` unless it holds integers,
     `ArgumentError` for negative counts.
     """
-    from matplotlib.colors import PowerNorm
+    from matplotlib.colors import LinearSegmentedColormap, PowerNorm, to_rgba
 
     counts, number = _as_counts(matrix, len(classes)), len(classes)
     totals = counts.sum(1)
@@ -67,7 +70,8 @@ def confusion(matrix: ArrayLike, classes: Sequence[str], title: str = "Confusion
     margin = 0.0085 * fontsize * longest_line(names)
     figure = blank_figure(side + margin + 1.5, side + 0.75 * margin + 1.2, title, data, caption)
     heat, bars = figure.subplots(1, 2, width_ratios=[side, 1.0], sharey=True)
-    heat.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, 0, 1), aspect="auto")
+    colors = LinearSegmentedColormap.from_list("shares", [to_rgba(_DEEP, 0), to_rgba(_DEEP, 1)])
+    heat.imshow(shares, cmap=colors, norm=PowerNorm(0.5, 0, 1), aspect="auto")
     heat.set_xticks(range(number), names, fontsize=fontsize)
     heat.set_yticks(range(number), names, fontsize=fontsize)
     if 72 * margin > cell:  # the names are wider than their columns
@@ -108,7 +112,7 @@ def _write_cells(ax: Axes, counts: Integers, shares: Floats, cell: float) -> Non
     for row, column in np.argwhere(counts):
         share = float(shares[row, column])
         words = f"{counts[row, column]}\n{percent(share)}" if both else f"{counts[row, column]}"
-        color = "white" if share > 0.5 else "#222222"
+        color = "white" if share > 0.5 else INK
         ax.text(column, row, words, ha="center", va="center", fontsize=fontsize, linespacing=1.25, color=color)
 
 

@@ -40,6 +40,7 @@ def describe_run(trainer: Trainer, train: Dataset, val: Dataset | None) -> dict[
         "clip_norm": trainer.clip_norm,
         "patience": trainer.patience,
         "stop_on": trainer.stop_on,
+        "keep": trainer.keep,
         "epochs": trainer.epochs,
         "batch_size": trainer.batch_size,
         "drop_last": trainer.drop_last,

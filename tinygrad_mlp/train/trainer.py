@@ -74,6 +74,8 @@ class Trainer:
     patience:
         Stop early, after so many epochs: with `stop_on="loss"` epochs in a row without a new lowest validation loss,
         with `stop_on="increases"` epochs in a row in each of which it rose.
+    keep:
+        Which weights the net has in the end: those of the "best" epoch, or of the "last".
     epochs, batch_size, drop_last:
         Length of training; samples in a step; whether to leave out a smaller last batch.
     seed:
@@ -122,6 +124,7 @@ class Trainer:
         clip_norm: float | None = None,
         patience: int | None = None,
         stop_on: Literal["loss", "increases"] = "loss",
+        keep: Literal["best", "last"] = "best",
         epochs: int = 20,
         batch_size: int = 64,
         drop_last: bool = False,
@@ -146,6 +149,7 @@ class Trainer:
         self.clip_norm = None if clip_norm is None else check_range("Trainer", "clip_norm", clip_norm)
         self.patience = _count_or_none("patience", patience)
         self.stop_on = stop_on
+        self.keep = keep
         self.epochs = check_count("Trainer", "epochs", epochs)
         self.batch_size = check_count("Trainer", "batch_size", batch_size)
         self.drop_last = drop_last
@@ -167,7 +171,7 @@ class Trainer:
         self.batch = 0  # batches done of the one under way
         self.sums = EpochSums()
         self.history = History()
-        self.best_weights: dict[str, Array] = {}
+        self.best_weights: dict[str, Array] = {}  # those that `keep` names
         self.stop_reason: str | None = None
         self.settings: dict[str, Any] = {}
 
@@ -179,9 +183,9 @@ class Trainer:
     def fit(self, train: Dataset, val: Dataset | None = None) -> History:
         """Train on `train`, choose the best epoch by the loss on `val`; the net then has that epoch's weights.
 
-        Without `val` it keeps the weights of the last epoch. Ctrl-C finishes the step, saves, says how to go on, and
-        exits with status 130; in a notebook it returns instead, and another call goes on. After the end, a call only
-        returns the history.
+        Without `val`, or with keep="last", it keeps the weights of the last epoch. Ctrl-C finishes the step, saves,
+        says how to go on, and exits with status 130; in a notebook it returns instead, and another call goes on. After
+        the end, a call only returns the history.
 
         Raises
         ------
@@ -285,7 +289,7 @@ class Trainer:
             "images_per_second": round(self.sums.samples_per_second, 1),
         }
         self.history.append(row)
-        if self.val is None or self.history.epochs_since_best() == 0:
+        if self.val is None or self.keep == "last" or self.history.epochs_since_best() == 0:
             self.best_weights = self._weights_to_use()
         self._step_schedule(val_loss)
         self.epoch, self.batch = self.epoch + 1, 0
@@ -325,6 +329,8 @@ class Trainer:
     def _check_choices(self) -> None:
         if self.stop_on not in ("loss", "increases"):
             raise ArgumentError(f"Trainer: stop_on={self.stop_on!r}, expected 'loss' or 'increases'")
+        if self.keep not in ("best", "last"):
+            raise ArgumentError(f"Trainer: keep={self.keep!r}, expected 'best' or 'last'")
         if self.schedule_every not in ("batch", "epoch"):
             raise ArgumentError(f"Trainer: schedule_every={self.schedule_every!r}, expected 'batch' or 'epoch'")
         if isinstance(self.schedule, ReduceLROnPlateau) and self.schedule_every == "batch":

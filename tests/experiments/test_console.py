@@ -1,0 +1,112 @@
+"""The command line of a study: it runs, reports, goes on, and says what is wrong."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.experiments.made import AtOnce, made_run
+from tests.experiments.test_verify import STUDY, score
+from tinygrad_mlp.errors import DataError
+from tinygrad_mlp.experiments import console, runner, workers
+from tinygrad_mlp.experiments.console import main
+from tinygrad_mlp.experiments.recipe import Recipe
+from tinygrad_mlp.experiments.runs import Run
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
+    """Runs are made up, at once and in this process; what was asked for is noted. In an empty folder."""
+    asked: list[Any] = []
+
+    def make(recipe: Recipe, seed: int) -> Run:
+        asked.append((recipe.activation, seed, recipe.epochs))
+        return made_run(recipe, seed, score(recipe, seed))
+
+    def run(*arguments: Any, **options: Any) -> Any:
+        options.pop("workers")
+        return runner.run(*arguments, **options, executor=AtOnce())
+
+    monkeypatch.setattr(workers, "train_run", make)
+    monkeypatch.setattr(console, "run", run)
+    monkeypatch.chdir(tmp_path)
+    return asked
+
+
+def test_it_runs_and_reports(made: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(STUDY, []) == 0
+    output = capsys.readouterr().out
+    for claim in STUDY.claims:
+        assert claim.id in output
+    assert "6 runs, 6 uses of the test data" in output
+    assert Path("runs/small/report.html").is_file()
+    assert len(made) == 6
+    assert main(STUDY, ["--seeds", "4"]) == 0
+    assert len(made) == 8  # the fourth seed of both arms
+
+
+def test_a_quick_run_has_a_folder_of_its_own(made: list[Any]) -> None:
+    assert main(STUDY, ["--quick"]) == 0
+    assert made == [("relu", 0, 2), ("tanh", 0, 2)]
+    assert "mean nothing" in Path("runs/small-quick/report.md").read_text()
+
+
+def test_a_part(made: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(STUDY, ["--only", "X1", "X3", "--out", "part"]) == 0
+    assert {name for name, _, _ in made} == {"relu"}
+    manifest = json.loads(Path("part/manifest.json").read_text())
+    assert [claim["id"] for claim in manifest["study"]["claims"]] == ["X1", "X3"]
+    assert main(STUDY, ["--only", "X9"]) == 2
+    assert "there is no claim 'X9'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flags", [["--seeds", "0"], ["--workers", "-1"], ["--workers", "two"], ["--fast"]])
+def test_flags_that_make_no_sense_are_one_line(made: list[Any], capsys: pytest.CaptureFixture[str], flags: Any) -> None:
+    assert main(STUDY, flags) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert made == []
+
+
+def test_help_is_no_error(made: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(STUDY, ["--help"]) == 0
+    assert "X1, X2, X3, X4" in capsys.readouterr().out
+
+
+def test_missing_data_are_one_error(
+    made: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def missing(*arguments: object) -> None:
+        raise DataError("no data anywhere")
+
+    monkeypatch.setattr(runner, "load_splits", missing)
+    assert main(STUDY, []) == 2
+    assert capsys.readouterr().err == "error: no data anywhere\n"
+    assert not Path("runs").exists()
+
+
+def test_a_failure_is_shown_with_its_log(
+    made: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(recipe: Recipe, seed: int) -> Run:
+        raise DataError("gone")
+
+    monkeypatch.setattr(workers, "train_run", fail)
+    assert main(STUDY, ["--only", "X1", "--seeds", "1"]) == 1
+    output, errors = capsys.readouterr()
+    assert "not run" in output
+    assert "FAILED: relu, seed 0: DataError: gone\n  log: runs/small/runs/" in errors
+    assert "DataError: gone" in Path("runs/small/report.md").read_text()
+
+
+def test_ctrl_c_says_how_to_go_on(
+    made: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(console, "run", interrupt)
+    assert main(STUDY, ["--seeds", "2"]) == 130
+    assert "To go on:" in capsys.readouterr().err

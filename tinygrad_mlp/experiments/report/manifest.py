@@ -1,0 +1,146 @@
+"""`manifest.json`: binds each number of a report to its runs, and each run to data, recipe, seed, code and machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import platform
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, cast
+
+from tinygrad_mlp.experiments.results import Results
+from tinygrad_mlp.experiments.tables import Table
+
+__all__ = ["FORMAT", "describe_cells", "manifest_text"]
+
+FORMAT = "tinygrad_mlp report 1"
+_PACKAGES = ("tinygrad_mlp", "numpy", "scipy", "matplotlib", "jinja2")
+
+
+def describe_cells(tables: Iterable[Table]) -> list[dict[str, Any]]:
+    """Each cell that is a number or comes from runs: id, words, value (None where it is no number), keys of its runs.
+
+    `verify` computes the same from stored runs and compares: an id is `<table>/<row>/<column>`, rows from 1.
+    """
+    return [
+        {
+            "id": f"{table.name}/{place}/{column}",
+            "words": cell.words,
+            "value": None if cell.number is None or math.isnan(cell.number) else float(cell.number),
+            "runs": list(cell.runs),
+        }
+        for table in tables
+        for place, row in enumerate(table.rows, start=1)
+        for column, cell in zip(_apart(table.columns), row, strict=True)
+        if cell.number is not None or cell.runs
+    ]
+
+
+def _apart(columns: Iterable[str]) -> Iterator[str]:
+    """The same names, with a number behind one that was there before: an id must belong to one cell."""
+    seen: Counter[str] = Counter()
+    for column in columns:
+        seen[column] += 1
+        yield column if seen[column] == 1 else f"{column} ({seen[column]})"
+
+
+def manifest_text(
+    results: Results, tables: Iterable[Table], files: Mapping[str, bytes], command: str, seconds: float | None
+) -> str:
+    """The text of manifest.json, a line for each run, cell and file."""
+    runs = {run.key: run for of in results.runs.values() for run in of}
+    content = {
+        "format": FORMAT,
+        "study": _study(results),
+        "command": command,
+        "seconds": seconds,
+        "test_uses": results.test_uses,
+        "code": list(dict.fromkeys(str(run.facts.get("code", "")) for run in runs.values())),
+        "data": _unlike(run.facts.get("data", {}) for run in runs.values()),
+        "machines": _unlike(run.facts.get("machine", {}) for run in runs.values()),
+        "report_made_with": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
+        "arms": [
+            {
+                "name": arm.name,
+                "source": arm.source,
+                "note": arm.note,
+                "recipe": arm.recipe.as_dict(),
+                "runs": [{"seed": run.seed, "key": run.key} for run in results.runs[arm.name]],
+            }
+            for arm in results.study.arms
+        ],
+        "failed": [{"arm": one.arm, "seed": one.seed, "error": one.error, "log": one.log} for one in results.failed],
+        "runs": [
+            {"key": key, "seed": run.seed, "sha256": hashlib.sha256(run.to_json()).hexdigest()}
+            for key, run in runs.items()
+        ],
+        "cells": describe_cells(tables),
+        "files": {name: hashlib.sha256(files[name]).hexdigest() for name in sorted(files)},
+    }
+    return _in_lines(content)
+
+
+def _study(results: Results) -> dict[str, Any]:
+    """What was asked, as far as JSON can hold it: a sentence's predicate is code, and is said to be there."""
+    study = results.study
+    return {
+        "name": study.name,
+        "title": study.title,
+        "source": study.source,
+        "notes": study.notes,
+        "seeds": study.seeds,
+        "comparisons": [
+            {"first": one.first, "second": one.second, "measure": one.measure, "table": one.table}
+            for one in study.comparisons
+        ],
+        "claims": [
+            {
+                "id": claim.id,
+                "text": claim.text,
+                "source": claim.source,
+                "arms": list(claim.arms),
+                "measure": claim.measure,
+                "published": claim.published,
+                "digits": claim.digits,
+                "is_sentence": claim.predicate is not None,
+            }
+            for claim in study.claims
+        ],
+        "curves": [{"title": one.title, "arms": list(one.arms)} for one in study.curves],
+        "tables": list(study.tables),
+    }
+
+
+def _unlike(values: Iterable[Any]) -> list[Any]:
+    """The values that occur, each once."""
+    return list({json.dumps(value, sort_keys=True): value for value in values}.values())
+
+
+def _in_lines(content: Mapping[str, Any]) -> str:
+    """JSON with an item of a top-level list or object a line: neither one line nor one for each number."""
+
+    def compact(value: Any) -> str:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+    parts: list[str] = []
+    for name, value in content.items():
+        if isinstance(value, list) and value:
+            items = cast("list[Any]", value)
+            body = "[\n" + ",\n".join(f"  {compact(item)}" for item in items) + "\n ]"
+        elif isinstance(value, dict) and value:
+            pairs = cast("dict[str, Any]", value).items()
+            body = "{\n" + ",\n".join(f"  {compact(key)}: {compact(item)}" for key, item in pairs) + "\n }"
+        else:
+            body = compact(value)
+        parts.append(f" {compact(name)}: {body}")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"

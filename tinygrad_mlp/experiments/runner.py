@@ -1,0 +1,127 @@
+"""`run`: make the runs of a study that are not finished yet, in worker processes, and return its results."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor, Future, as_completed
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tinygrad_mlp.errors import ArgumentError
+from tinygrad_mlp.experiments.live import Live, make_live
+from tinygrad_mlp.experiments.results import Failure, Results, load_results
+from tinygrad_mlp.experiments.runs import RunStore, run_key
+from tinygrad_mlp.experiments.training import load_splits
+from tinygrad_mlp.experiments.workers import Job, Outcome, WorkerPool, work
+from tinygrad_mlp.optim.checks import check_count
+
+if TYPE_CHECKING:
+    from tinygrad_mlp.experiments.study import Study
+
+__all__ = ["run"]
+
+
+def run(
+    study: Study,
+    *,
+    out: str | Path | None = None,
+    seeds: int | None = None,
+    workers: int | None = None,
+    executor: Executor | None = None,
+    progress: bool = True,
+) -> Results:
+    """Make all runs of a study, arms × seeds, that are not finished yet.
+
+    Each finished run is a file in `out`/runs, whose name is a hash of recipe, seed, data and code. So a study may be
+    interrupted, or killed, at any moment: what is finished stays, and the next call makes only the rest. A run that
+    fails does not stop the others; it is in the results' `failed`, with the path of its log.
+
+    Parameters
+    ----------
+    study:
+        What to run.
+    out:
+        Folder, by default runs/<name of the study>.
+    seeds:
+        How many, if not as many as the study says.
+    workers:
+        How many processes, each with one thread; by default one per CPU.
+    executor:
+        Where to run instead: any executor of `concurrent.futures`. In threads, runs are made one at a time.
+    progress:
+        Show a table of arms as it fills, in a file or pipe a line per run.
+
+    Raises
+    ------
+    ArgumentError
+        No seeds, or both `workers` and `executor`.
+    DataError
+        The data are missing or damaged; nothing was trained then.
+    KeyboardInterrupt
+        Ctrl-C; workers are ended, and finished runs stay.
+
+    >>> results = experiments.run(study, seeds=5)
+    >>> print(results.summary("128 units").mean)
+    0.8921
+    """
+    if workers is not None and executor is not None:
+        raise ArgumentError("run: got workers and executor, expected one of them or neither")
+    if workers is not None:
+        check_count("run", "workers", workers)
+    store = RunStore(Path("runs", study.name) / "runs" if out is None else Path(out) / "runs")
+    jobs = _jobs(study, study.seeds if seeds is None else check_count("run", "seeds", seeds), store)
+    for arm in study.arms:  # before anything is trained
+        load_splits(arm.recipe.data, arm.recipe.standardize, arm.recipe.validation, 0)
+    left = {name: job for name, job in jobs.items() if job.key not in store}
+    live = make_live(jobs, store, progress)
+    failed: list[Failure] = []
+    if left:
+        store.folder.mkdir(parents=True, exist_ok=True)
+        pool = executor or WorkerPool(workers, store.folder)
+        with live:
+            failed = _make(left, pool, store, live)
+        if executor is None:
+            pool.shutdown()
+    return load_results(study, store, seeds, failed)
+
+
+def _jobs(study: Study, seeds: int, store: RunStore) -> dict[tuple[str, int], Job]:
+    """By arm and seed; all arms of a seed before the next, so that pairs are there early."""
+    jobs: dict[tuple[str, int], Job] = {}
+    for seed in range(seeds):
+        for arm in study.arms:
+            if seed in study.seeds_of(arm, seeds):
+                key = run_key(arm.recipe, seed)
+                jobs[arm.name, seed] = Job(key, arm.recipe, seed, str(store.folder))
+    return jobs
+
+
+def _make(jobs: dict[tuple[str, int], Job], pool: Executor, store: RunStore, live: Live) -> list[Failure]:
+    """Make these runs; arms with the same recipe share theirs. Returns those that failed."""
+    names: dict[str, list[tuple[str, int]]] = {}
+    for name, job in jobs.items():
+        names.setdefault(job.key, []).append(name)
+    unique = {job.key: job for job in jobs.values()}
+    futures: dict[Future[Outcome], str] = {pool.submit(work, job): key for key, job in unique.items()}
+    failed: list[Failure] = []
+    try:
+        for future in as_completed(futures):
+            key = futures[future]
+            outcome = _outcome(future, key)
+            for arm, seed in names[key]:
+                live.finished(arm, seed, outcome)
+                if outcome.error is not None:
+                    log = store.log(key)
+                    failed.append(Failure(arm, seed, outcome.error, str(log) if log.exists() else ""))
+    except KeyboardInterrupt:
+        if isinstance(pool, WorkerPool):
+            pool.stop()
+        for future in futures:
+            future.cancel()
+        raise
+    return failed
+
+
+def _outcome(future: Future[Outcome], key: str) -> Outcome:
+    """What a future holds; what it raises, such as that its executor broke, is an outcome, too."""
+    error = future.exception()
+    return future.result() if error is None else Outcome(key, error=f"{type(error).__name__}: {error}")
