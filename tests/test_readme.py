@@ -50,3 +50,25 @@ def test_the_captured_step_is_explained() -> None:
     code = next(block for block in BLOCKS if "@tg.capture" in block)
     printed = run(code)
     assert "sgd_momentum_step" in printed and "% of peak" in printed
+
+
+@pytest.mark.real_data
+@pytest.mark.skipif(
+    not (DATA and Path(DATA, "fashion-mnist").is_dir()), reason="needs the real data: set TINYGRAD_MLP_DATA"
+)
+def test_the_experiment_runs_and_is_verified(tmp_path: Path) -> None:
+    script = tmp_path / "width.py"
+    script.write_text(next(block for block in BLOCKS if "experiments.main" in block), encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+
+    def call(*arguments: str) -> str:
+        result = subprocess.run(
+            [sys.executable, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert result.returncode == 0, result.stderr
+        return result.stdout
+
+    assert "runs/width-quick/report.html" in call("width.py", "--quick")
+    printed = call("-m", "tinygrad_mlp", "verify", "runs/width-quick", "--study", "width.py", "--rerun", "1")
+    assert "the same bits" in printed
+    assert "all is as reported" in printed

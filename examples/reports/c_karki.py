@@ -1,0 +1,336 @@
+r"""Karki: "Deep Neural Networks and Fashion-MNIST", run again.
+
+    python examples/reports/c_karki.py                  # all arms × 10 seeds
+    python examples/reports/c_karki.py --only C3        # what one claim needs
+    python examples/reports/c_karki.py --quick          # a look at it
+
+The report gives no numbers, but sentences about three figures, with error bounds of unstated source.
+"""
+
+import sys
+
+import numpy as np
+
+from tinygrad_mlp import experiments
+from tinygrad_mlp.data import Augmentation
+from tinygrad_mlp.experiments import Arm, Claim, Comparison, Curves, Finding, Recipe, Results, Run, Study
+from tinygrad_mlp.experiments.claims import Predicate, all_hold, is_better, is_equivalent
+from tinygrad_mlp.experiments.sentences import any_reading, column, lies
+
+BASE = Recipe(
+    data="fashion-mnist",
+    standardize="none",
+    validation=0.1,
+    hidden=(128,),
+    activation="relu",
+    lr=0.01,
+    batch_size=512,
+    epochs=50,
+    keep="last",
+)
+READINGS = {
+    "a tenth": ({}, "51 of the 512 images of each batch validate: a tenth; pixels 0–1, no momentum"),
+    "51 batches": ({"validation": 51 / 117}, "51 of the 118 batches validate, 117 full ones and a rest"),
+    "standardised": ({"standardize": "global"}, "as a tenth, pixels standardised"),
+    "momentum": ({"momentum": 0.9}, "as a tenth, momentum 0.9"),
+}
+SHAPES = {"1x128": (128,), "2x64": (64, 64), "3x42": (42, 42, 42)}
+PARAMETERS = {"1x128": 101_770, "2x64": 55_050, "3x42": 37_012, "2x112": 101_706, "3x102": 102_112}
+CONTROLS = {"2x112": (112, 112), "3x102": (102, 102, 102)}
+CHANGES = {  # of 1x128 by the first reading
+    "dropout 0.2": ({"dropout": 0.2}, "C2", "the rate is not said"),
+    "dropout 0.5": ({"dropout": 0.5}, "C2", "the rate is not said"),
+    "AdaDelta": ({"optimizer": "adadelta"}, "C3", "lr 0.01, as of the others"),
+    "Adam": ({"optimizer": "adam"}, "C3", "lr 0.01, as of the others"),
+    "Xavier": ({"init": "xavier_normal"}, "C4", "biases begin at 0"),
+    "batch norm before": ({"batch_norm": "before"}, "C5", "before the activation"),
+    "batch norm after": ({"batch_norm": "after"}, "C5", "after the activation"),
+}
+GOOD = Recipe(
+    hidden=(128,),
+    batch_norm="before",
+    optimizer="adamw",
+    lr=3e-3,
+    schedule="onecycle",
+    ema=0.998,
+    augmentation=Augmentation(horizontal_flip=0.5),
+    batch_size=128,
+    epochs=30,
+    validation=0.1,
+)
+
+
+def named(shape: str, reading: str = "a tenth") -> str:
+    return f"{shape} ({reading})"
+
+
+SGD = named("1x128")
+ARMS = (
+    *(
+        Arm(
+            named(shape, reading),
+            BASE.replace(hidden=hidden, **changes),
+            "C1, C2, C3, C4, C5" if shape == "1x128" else "C1",
+            note,
+        )
+        for reading, (changes, note) in READINGS.items()
+        for shape, hidden in SHAPES.items()
+    ),
+    *(
+        Arm(
+            named(shape),
+            BASE.replace(hidden=hidden),
+            "control",
+            f"{PARAMETERS[shape]:,} parameters, as 1x128's 101,770",
+        )
+        for shape, hidden in CONTROLS.items()
+    ),
+    *(Arm(name, BASE.replace(**changes), source, note) for name, (changes, source, note) in CHANGES.items()),
+    Arm("784-128-10, good recipe", GOOD, "good recipe", "that of 784-50-50-10 in reports A and B"),
+)
+
+
+# Sentences ----------------------------------------------------------------------------------------------------------
+
+TEST_BATCH = 256
+
+
+def early(epochs: int):
+    """Mean validation accuracy of so many first epochs: how far a net has come, averaged on the way."""
+
+    def mean(run: Run) -> float:
+        return float(column(run, "val_accuracy")[:epochs].mean()) if len(run.history) >= epochs else float("nan")
+
+    return mean
+
+
+def ahead(first: str, second: str, epochs: int) -> Predicate:
+    """`first` is ahead of `second` over the first epochs, for the same seed."""
+    mean = early(epochs)
+    return lies(
+        f"{first} less {second}, validation accuracy over {epochs} epochs",
+        (first, second),
+        lambda one, other: mean(one) - mean(other),
+        low=0.0,
+        points=True,
+    )
+
+
+def wider_is_quicker(reading: str) -> Predicate:
+    """C1: over the first 9 epochs ("less than 10") one layer is ahead of two, and two of three."""
+    one, two, three = (named(shape, reading) for shape in SHAPES)
+    return all_hold(ahead(one, two, 9), ahead(two, three, 9))
+
+
+def equal_over_seeds(reading: str) -> Predicate:
+    """C1: after 50 epochs, all pairs of shapes are within 0.3 points."""
+    one, two, three = (named(shape, reading) for shape in SHAPES)
+    return all_hold(is_equivalent(one, two), is_equivalent(two, three), is_equivalent(one, three))
+
+
+def batch_deviation(results: Results, run: Run) -> float:
+    """Standard deviation of the accuracy over the test batches of 256: about 2 points, mostly chance of sampling."""
+    right = results.right(run)
+    whole = len(right) // TEST_BATCH * TEST_BATCH
+    return float(right[:whole].reshape(-1, TEST_BATCH).mean(axis=1).std(ddof=1))
+
+
+def within_batches(*arms: str) -> Predicate:
+    """Each arm's mean test accuracy within the deviation over test batches of each other's: so wide that much is."""
+
+    def predicate(results: Results) -> Finding:
+        means = [float(results.values(arm).mean()) for arm in arms]
+        deviation = float(np.mean([batch_deviation(results, run) for arm in arms for run in results.of(arm)]))
+        spread = max(means) - min(means)
+        words = f"{100 * spread:.2f} points apart at most; deviation over test batches {100 * deviation:.2f} points"
+        return Finding("reproduced" if spread <= deviation else "not reproduced", words)
+
+    return predicate
+
+
+def no_overfitting(reading: str) -> Predicate:
+    """C2: test within 1 point of validation, and in the last epoch the validation loss within 1 % of its lowest."""
+    shapes = tuple(named(shape, reading) for shape in SHAPES)
+    return all_hold(
+        *(lies(f"{arm}: validation less test", (arm,), val_less_test, -0.01, 0.01, points=True) for arm in shapes),
+        *(lies(f"{arm}: climb of the validation loss", (arm,), climb, high=0.01, points=True) for arm in shapes),
+    )
+
+
+def val_less_test(run: Run) -> float:
+    return run.measures["val_accuracy"] - run.measures["test_accuracy"]
+
+
+def climb(run: Run) -> float:
+    loss = column(run, "val_loss")
+    return float(loss[-1] / loss.min() - 1) if len(loss) else float("nan")
+
+
+def ahead_by_points(other: str, measure: str) -> Predicate:
+    """C3: "2 – 3 %", whole points, so from 1.5 to 3.5."""
+    return lies(
+        f"Adam less {other}, {measure}",
+        ("Adam", other),
+        lambda adam, run: adam.measures[measure] - run.measures[measure],
+        0.015,
+        0.035,
+        points=True,
+    )
+
+
+def competes(other: str) -> Predicate:
+    """C3: Adam's validation accuracy after its first epoch is at most 1 point below the other's last of 50."""
+    return lies(
+        f"Adam's epoch 1 less the last of {other}",
+        ("Adam", other),
+        lambda adam, run: float(column(adam, "val_accuracy")[0] - column(run, "val_accuracy")[-1]),
+        low=-0.01,
+        points=True,
+    )
+
+
+def normalised(place: str) -> Predicate:
+    """C5: ahead over the first 10 epochs, and better in the end."""
+    arm = f"batch norm {place}"
+    return all_hold(ahead(arm, SGD, 10), is_better(arm, SGD))
+
+
+def sentence(id: str, text: str, where: str, predicate: Predicate, *arms: str) -> Claim:
+    return Claim(id, text, where, arms, predicate=predicate)
+
+
+EVERY_SHAPE = tuple(named(shape, reading) for reading in READINGS for shape in SHAPES)
+BATCH_NORMS = ("batch norm before", "batch norm after")
+OPTIMIZERS = (SGD, "AdaDelta", "Adam")
+DROPOUTS = ("dropout 0.2", "dropout 0.5")
+CLAIMS = (
+    sentence(
+        "C1-quick",
+        "fewer and wider layers learn better below 10 epochs",
+        "figure 2",
+        any_reading({reading: wider_is_quicker(reading) for reading in READINGS}),
+        *EVERY_SHAPE,
+    ),
+    sentence(
+        "C1-equal-seeds",
+        "equal within error at 50 epochs, error over seeds",
+        "figure 2",
+        any_reading({reading: equal_over_seeds(reading) for reading in READINGS}),
+        *EVERY_SHAPE,
+    ),
+    sentence(
+        "C1-equal-batches",
+        "equal within error at 50 epochs, error over test batches",
+        "figure 2",
+        any_reading({name: within_batches(*(named(shape, name) for shape in SHAPES)) for name in READINGS}),
+        *EVERY_SHAPE,
+    ),
+    sentence(
+        "C1-control",
+        "fewer layers learn better below 10 epochs where parameters are equal",
+        "figure 2, as meant",
+        all_hold(ahead(SGD, named("2x112"), 9), ahead(named("2x112"), named("3x102"), 9)),
+        *(SGD, named("2x112"), named("3x102")),
+    ),
+    sentence(
+        "C2-overfitting",
+        "none of the three overfits",
+        "section 4",
+        any_reading({reading: no_overfitting(reading) for reading in READINGS}),
+        *EVERY_SHAPE,
+    ),
+    sentence(
+        "C2-dropout",
+        "dropout makes no real difference",
+        "table in figure 2",
+        any_reading({arm: is_equivalent(arm, SGD) for arm in DROPOUTS}),
+        *(SGD, *DROPOUTS),
+    ),
+    sentence(
+        "C2-dropout-batches",
+        "dropout makes no real difference, error over test batches",
+        "table in figure 2",
+        any_reading({arm: within_batches(arm, SGD) for arm in DROPOUTS}),
+        *(SGD, *DROPOUTS),
+    ),
+    sentence(
+        "C3-Adam",
+        "Adam is 2–3 points above the others in validation and testing",
+        "figure 3",
+        all_hold(
+            *(
+                ahead_by_points(other, measure)
+                for other in (SGD, "AdaDelta")
+                for measure in ("val_accuracy", "test_accuracy")
+            )
+        ),
+        *OPTIMIZERS,
+    ),
+    sentence(
+        "C3-similar",
+        "SGD and AdaDelta are equal, error over seeds",
+        "figure 3",
+        is_equivalent("AdaDelta", SGD),
+        *OPTIMIZERS,
+    ),
+    sentence(
+        "C3-similar-batches",
+        "SGD and AdaDelta are equal, error over test batches",
+        "figure 3",
+        within_batches("AdaDelta", SGD),
+        *OPTIMIZERS,
+    ),
+    sentence(
+        "C3-one-epoch",
+        "one epoch of Adam competes with 50 of the others",
+        "figure 3",
+        all_hold(competes(SGD), competes("AdaDelta")),
+        *OPTIMIZERS,
+    ),
+    sentence("C4-start", "Xavier is quicker at the start", "figure 4", ahead("Xavier", SGD, 5), "Xavier", SGD),
+    sentence("C4-later", "and has little effect later", "figure 4", is_equivalent("Xavier", SGD), "Xavier", SGD),
+    sentence(
+        "C5",
+        "batch normalisation is faster, and better in the end",
+        "figure 4",
+        any_reading({place: normalised(place) for place in ("before", "after")}),
+        *(*BATCH_NORMS, SGD),
+    ),
+)
+STUDY = Study(
+    name="c-karki",
+    title="C. Deep networks and Fashion-MNIST",
+    source='Karki: "Deep Neural Networks and Fashion-MNIST"',
+    notes=(
+        "Weights of the last epoch are tested; first weights, where not said otherwise, uniform up to 1/√(inputs). "
+        "Readings of the split, the scaling and the momentum are run for the shapes; optimizers, dropout, "
+        "initialisation and batch norm by the first reading. Parameters: "
+        + ", ".join(f"{name} {count:,}" for name, count in PARAMETERS.items())
+        + "."
+    ),
+    arms=ARMS,
+    comparisons=(
+        *(
+            Comparison(named(first, reading), named(second, reading), table=f"shapes, {reading}")
+            for reading in READINGS
+            for first, second in (("1x128", "2x64"), ("2x64", "3x42"), ("1x128", "3x42"))
+        ),
+        *(Comparison(SGD, named(shape), table="equal parameters") for shape in CONTROLS),
+        *(Comparison(name, SGD, table="changes of 1x128") for name in CHANGES),
+    ),
+    claims=CLAIMS,
+    curves=(
+        *(
+            Curves(f"As figure 2: shapes ({reading})", tuple(named(shape, reading) for shape in SHAPES))
+            for reading in READINGS
+        ),
+        Curves("As figure 2, with equal parameters", (SGD, *(named(shape) for shape in CONTROLS))),
+        Curves("As figure 2: dropout", (SGD, *DROPOUTS)),
+        Curves("As figure 3: optimizers", OPTIMIZERS),
+        Curves("As figure 4: initialisation and batch norm", (SGD, "Xavier", *BATCH_NORMS)),
+        Curves("784-128-10, good recipe", ("784-128-10, good recipe",)),
+    ),
+)
+
+if __name__ == "__main__":
+    sys.exit(experiments.main(STUDY, sys.argv[1:]))
