@@ -163,8 +163,8 @@ class Optimizer:
         if recording is None:
             return
         for run in runs:
+            about_to_write(run.weight, *run.state, run.steps, run.options)
             about_to_change(*[member.parameter for member in run.members])
-            about_to_write(run.weight, *run.state, run.steps)
         blocks, kinds = [(block, block.layout()) for block in self._blocks], self._kinds()
         recording.guards.append(
             lambda: self._kinds() == kinds and all(block.layout() is layout for block, layout in blocks)
