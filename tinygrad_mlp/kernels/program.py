@@ -30,6 +30,7 @@ __all__ = ["Failure", "Program", "arranged", "blocks"]
 
 _ALIGNMENT = 64  # a line of the cache
 _NATIVE_FROM = 20  # runs: until then machine code of its own has not paid
+_NATIVE_UP_TO = 1 << 23  # bytes of temporaries: to fill them takes so long that no call is noticed, and code takes 3 MB
 
 
 _Part: TypeAlias = "tuple[int, Launch | NativeCalls]"  # with the number of its first launch
@@ -87,6 +88,7 @@ class Program:
     def release(self) -> None:
         """Give the memory back, until `build` is called."""
         self._blocks, self.launches, self._parts = [], [], []
+        self._arena = np.empty(0, np.uint8)
 
     def numbers_of(self, calls: Sequence[Call]) -> list[int]:
         """The numbers of these calls, of those that are left."""
@@ -121,7 +123,7 @@ class Program:
         Raises `Failure` at a launch that finds fault; nothing after it is run.
         """
         self._runs += 1
-        if self._runs == _NATIVE_FROM:
+        if self._runs == _NATIVE_FROM and self.size <= _NATIVE_UP_TO:
             self._parts = _with_native(self.launches, self.status)
         parts = self._parts if numbers is None else [(number, self.launches[number]) for number in numbers]
         if self.threads > 1:
