@@ -92,7 +92,7 @@ class Recording:
         recorder.leaves = _that_outlive(recorder.leaves)
         self._guards = [*recorder.guards, *self._gradient_guards(recorder, had_gradient)]
         places = [recorder.place_of(_array(output)) for output in outputs]
-        self._are_tensors = [isinstance(output, Tensor) for output in outputs]
+        are_tensors = [isinstance(output, Tensor) for output in outputs]
         made = [leaf for leaf, found in recorder.leaves.values() if _is_made(leaf, found)]
         self._forgotten = self._forgotten_by(recorder, made)
         gradient_places = [recorder.mark_gradient(leaf.grad.array) for leaf in made]
@@ -105,10 +105,10 @@ class Recording:
         del outputs
         _undo(recorder)
         self._changes = [saved.array for saved in recorder.saved]
-        self._outputs = [self.program.array(place) for place in places]
+        self._outputs = list(zip(map(self.program.array, places), are_tensors, strict=True))
         self._counters = list({id(counter): counter for counter in recorder.counters}.values())
         self.gradients = [(leaf, self.program.array(place)) for leaf, place in zip(made, gradient_places, strict=True)]
-        self._ready = [self._last_write(array) for _, array in self.gradients]
+        self._ready = [(leaf, array, self._last_write(array)) for leaf, array in self.gradients]
         self._run_and_compare(expected, recorder, late)
         return self._results()
 
@@ -169,7 +169,8 @@ class Recording:
         """
         guards: list[Callable[[], bool]] = []
         for key, (leaf, found) in recorder.leaves.items():
-            guards.append(TensorGuard(leaf).holds)
+            if not self._net.watches(leaf):
+                guards.append(TensorGuard(leaf).holds)
             if found is not None:
                 guards.append(partial(_has_gradient, leaf, found.array))
             elif leaf.grad is None or (key not in recorder.forgotten and key not in had_gradient):
@@ -197,7 +198,8 @@ class Recording:
     def _run_and_compare(self, expected: _Digest, recorder: Recorder, late: list[int]) -> None:
         """Raise, with everything as before the step, unless the program leaves the bits that the step leaves."""
         self._run([number for number in range(len(self.program.launches)) if number not in late])
-        found = self._digest(recorder, self._outputs, [array for _, array in self.gradients], late)
+        gradients = [array for _, array in self.gradients]
+        found = self._digest(recorder, [array for array, _ in self._outputs], gradients, late)
         different = expected.first_difference(found)
         if different is not None:
             _undo(recorder)
@@ -215,7 +217,10 @@ class Recording:
         """Whether a replay would do what the step would, for these arguments."""
         if key != self._key or not all(map(_Input.fits, self._inputs, leaves)):
             return False
-        return self._net.holds() and all(guard() for guard in self._guards)
+        for guard in self._guards:
+            if not guard():
+                return False
+        return self._net.holds()
 
     def replay(self, step: Callable[..., Any], leaves: list[Any]) -> Any:
         """Run the program on these arguments."""
@@ -275,7 +280,7 @@ class Recording:
         """Give the leaves the gradients that they have after so many calls of the program."""
         for leaf in self._forgotten:
             leaf.grad = None
-        for (leaf, array), ready in zip(self.gradients, self._ready, strict=True):
+        for leaf, array, ready in self._ready:
             if ready >= number:
                 leaf.grad = None
             elif leaf.grad is None or leaf.grad.array is not array:
@@ -296,9 +301,8 @@ class Recording:
 
     def _results(self) -> Any:
         """Copies of what the program has left."""
-        copies = [array.copy(order="K") for array in self._outputs]
-        results = [wrap(copy) if is_one else copy for copy, is_one in zip(copies, self._are_tensors, strict=True)]
-        return unflatten(self._outline, iter(results))
+        copies = [wrap(array.copy(order="K")) if is_one else array.copy(order="K") for array, is_one in self._outputs]
+        return unflatten(self._outline, iter(copies))
 
 
 def _undo(recorder: Recorder) -> None:
