@@ -18,7 +18,7 @@ from typing import Any, Generic, ParamSpec, TypeVar
 from tinygrad_mlp.autodiff.mode import anomaly, grad_enabled
 from tinygrad_mlp.autodiff.profile import Profile
 from tinygrad_mlp.autodiff.recording import Recording
-from tinygrad_mlp.autodiff.structure import flatten
+from tinygrad_mlp.autodiff.structure import flatten_arguments
 from tinygrad_mlp.errors import ArgumentError, CaptureError
 from tinygrad_mlp.kernels.observe import observer
 from tinygrad_mlp.kernels.threads import get_num_threads, is_forked
@@ -91,7 +91,7 @@ class Captured(Generic[P, R]):
         """Run the step: by a replay, if there is a recording that fits."""
         if self.stays_eager or anomaly.get() or observer() is not None or is_forked():
             return self.step(*args, **kwargs)
-        leaves, outline = flatten((args, kwargs))
+        leaves, outline = flatten_arguments(args, kwargs)
         key = outline, grad_enabled.get(), get_num_threads()
         for recording in self.recordings:
             if recording.fits(key, leaves):

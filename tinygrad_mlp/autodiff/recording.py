@@ -15,6 +15,7 @@ from tinygrad_mlp.autodiff.profile import Profile
 from tinygrad_mlp.autodiff.structure import NetGuard, TensorGuard, flatten, modules_noted, strange, unflatten
 from tinygrad_mlp.autodiff.tensor import Tensor, wrap
 from tinygrad_mlp.errors import CaptureError, IndexRangeError
+from tinygrad_mlp.kernels.hold import are_alike, arrays_of, written_by
 from tinygrad_mlp.kernels.launch import Array, memory_order
 from tinygrad_mlp.kernels.observe import Launch, observed
 from tinygrad_mlp.kernels.profiler import measured_peak, timed
@@ -85,27 +86,30 @@ class Recording:
         outputs, self._outline = flatten(result)
         self.refusal = recorder.refusal or self._refusal()
         if self.refusal:
+            recorder.run_held()
             return result
         del result
         recorder.leaves = _that_outlive(recorder.leaves)
         self._guards = [*recorder.guards, *self._gradient_guards(recorder, had_gradient)]
         places = [recorder.place_of(_array(output)) for output in outputs]
-        self._are_tensors = [isinstance(output, Tensor) for output in outputs]
+        are_tensors = [isinstance(output, Tensor) for output in outputs]
         made = [leaf for leaf, found in recorder.leaves.values() if _is_made(leaf, found)]
         self._forgotten = self._forgotten_by(recorder, made)
         gradient_places = [recorder.mark_gradient(leaf.grad.array) for leaf in made]
         recorder.finish()
-        expected = _Digest(recorder, [_array(output) for output in outputs], [leaf.grad.array for leaf in made])
+        self.program = Program(recorder)
+        self._late = self.program.numbers_of([recorder.calls[number] for number in recorder.held.numbers])
+        self._late_launches = [self.program.launches[number] for number in self._late]
+        late = self._held_by(recorder)
+        expected = self._digest(recorder, outputs, [leaf.grad.array for leaf in made], late)
         del outputs
         _undo(recorder)
-        self.program = Program(recorder)
         self._changes = [saved.array for saved in recorder.saved]
-        self._outputs = [self.program.array(place) for place in places]
+        self._outputs = list(zip(map(self.program.array, places), are_tensors, strict=True))
         self._counters = list({id(counter): counter for counter in recorder.counters}.values())
         self.gradients = [(leaf, self.program.array(place)) for leaf, place in zip(made, gradient_places, strict=True)]
-        self._ready = [self._last_write(array) for _, array in self.gradients]
-        self._run()
-        self._compare(expected, recorder)
+        self._ready = [(leaf, array, self._last_write(array)) for leaf, array in self.gradients]
+        self._run_and_compare(expected, recorder, late)
         return self._results()
 
     def _as_it_is(self, step: Callable[..., Any], leaves: list[Any]) -> Any:
@@ -119,18 +123,21 @@ class Recording:
         args, kwargs = unflatten(self._key[0], iter([given.given() for given in self._inputs]))
         recorder = Recorder(module_stack.path)
         for array in self._changes:
-            recorder.save(array)
+            recorder.save(array, at_once=True)
         try:
             with observed(recorder):
                 result = step(*args, **kwargs)
         except CaptureError:
             _undo(recorder)
             raise
+        except BaseException:
+            recorder.run_held()
+            raise
         return recorder, result
 
     def _writes_argument(self, recorder: Recorder, leaves: list[Any]) -> bool:
         arguments = [*[given.memory for given in self._inputs], *map(_array, leaves)]
-        return any(np.may_share_memory(saved.array, argument) for saved in recorder.saved for argument in arguments)
+        return any(np.may_share_memory(array, argument) for array in recorder.changed for argument in arguments)
 
     def _refusal(self) -> str:
         """Why what the step has run, or returned, cannot be replayed."""
@@ -162,16 +169,37 @@ class Recording:
         """
         guards: list[Callable[[], bool]] = []
         for key, (leaf, found) in recorder.leaves.items():
-            guards.append(TensorGuard(leaf).holds)
+            if not self._net.watches(leaf):
+                guards.append(TensorGuard(leaf).holds)
             if found is not None:
                 guards.append(partial(_has_gradient, leaf, found.array))
             elif leaf.grad is None or (key not in recorder.forgotten and key not in had_gradient):
                 guards.append(partial(_has_gradient, leaf, None))
         return guards
 
-    def _compare(self, expected: _Digest, recorder: Recorder) -> None:
-        """Raise, with everything as before the step, unless the program has left the bits that the step leaves."""
-        found = _Digest(recorder, self._outputs, [array for _, array in self.gradients])
+    def _held_by(self, recorder: Recorder) -> list[int]:
+        """The program's launches that run after the comparison, since the step has held back the very same ones.
+
+        Where it has held back others they are run now: the program will be compared by all that it leaves.
+        """
+        if are_alike(self._late_launches, recorder.held.launches):
+            return self._late
+        for launch in self._late_launches:
+            for array in written_by(launch):
+                recorder.save(array, at_once=True)
+        recorder.run_held()
+        return []
+
+    def _digest(self, recorder: Recorder, outputs: list[Any], gradients: list[Array], late: list[int]) -> _Digest:
+        """Of what the step has left, and what its last launches get that are still to run."""
+        given = [array for launch in self._late_launches for array in arrays_of(launch)] if late else []
+        return _Digest([saved.array for saved in recorder.saved], [*map(_array, outputs)], gradients, given)
+
+    def _run_and_compare(self, expected: _Digest, recorder: Recorder, late: list[int]) -> None:
+        """Raise, with everything as before the step, unless the program leaves the bits that the step leaves."""
+        self._run([number for number in range(len(self.program.launches)) if number not in late])
+        gradients = [array for _, array in self.gradients]
+        found = self._digest(recorder, [array for array, _ in self._outputs], gradients, late)
         different = expected.first_difference(found)
         if different is not None:
             _undo(recorder)
@@ -180,6 +208,8 @@ class Recording:
                 "cannot be captured; does it draw from NumPy's random numbers, count calls, or work with arrays "
                 "outside of ops? Nothing was changed"
             )
+        self._run(late)
+        self._count_and_leave_gradients()
 
     # Replaying ------------------------------------------------------------------------------------------------------
 
@@ -187,7 +217,10 @@ class Recording:
         """Whether a replay would do what the step would, for these arguments."""
         if key != self._key or not all(map(_Input.fits, self._inputs, leaves)):
             return False
-        return self._net.holds() and all(guard() for guard in self._guards)
+        for guard in self._guards:
+            if not guard():
+                return False
+        return self._net.holds()
 
     def replay(self, step: Callable[..., Any], leaves: list[Any]) -> Any:
         """Run the program on these arguments."""
@@ -195,7 +228,8 @@ class Recording:
             self.program.release()
             try:
                 recorder, result = self._watched(step, leaves)
-                expected, outline = self._digest_of(recorder, result)
+                late = self._held_by(recorder)
+                expected, outline = self._digest_of(recorder, result, late)
                 del result
             finally:
                 self.program.build()
@@ -205,24 +239,24 @@ class Recording:
                     "capture: at its second call the step returned other plain values, or another structure, than at "
                     "the first, which a replay would repeat. Return Tensors. Nothing was changed"
                 )
-            self._run()
-            self._compare(expected, recorder)
+            self._run_and_compare(expected, recorder, late)
             self._is_compared = True
             return self._results()
         for given, leaf in zip(self._inputs, leaves, strict=True):
             given.load(leaf)
         self._run()
+        self._count_and_leave_gradients()
         return self._results()
 
-    def _digest_of(self, recorder: Recorder, result: Any) -> tuple[_Digest, Any]:
+    def _digest_of(self, recorder: Recorder, result: Any, late: list[int]) -> tuple[_Digest, Any]:
         outputs, outline = flatten(result)
         gradients = [leaf.grad.array for leaf, _ in self.gradients if leaf.grad is not None]
-        return _Digest(recorder, [_array(output) for output in outputs], gradients), outline
+        return self._digest(recorder, outputs, gradients, late), outline
 
-    def _run(self) -> None:
+    def _run(self, numbers: list[int] | None = None) -> None:
         program = self.program
         try:
-            program.run()
+            program.run(numbers)
         except Failure as failure:
             call, launch = program.calls[failure.number], program.launches[failure.number]
             self._leave_gradients(failure.number)
@@ -236,7 +270,6 @@ class Recording:
         except Exception:  # of Python's part, a schedule's: an optimizer may have run
             self._count_and_leave_gradients()
             raise
-        self._count_and_leave_gradients()
 
     def _count_and_leave_gradients(self) -> None:
         for counter in self._counters:
@@ -247,7 +280,7 @@ class Recording:
         """Give the leaves the gradients that they have after so many calls of the program."""
         for leaf in self._forgotten:
             leaf.grad = None
-        for (leaf, array), ready in zip(self.gradients, self._ready, strict=True):
+        for leaf, array, ready in self._ready:
             if ready >= number:
                 leaf.grad = None
             elif leaf.grad is None or leaf.grad.array is not array:
@@ -268,9 +301,8 @@ class Recording:
 
     def _results(self) -> Any:
         """Copies of what the program has left."""
-        copies = [array.copy(order="K") for array in self._outputs]
-        results = [wrap(copy) if is_one else copy for copy, is_one in zip(copies, self._are_tensors, strict=True)]
-        return unflatten(self._outline, iter(results))
+        copies = [wrap(array.copy(order="K")) if is_one else array.copy(order="K") for array, is_one in self._outputs]
+        return unflatten(self._outline, iter(copies))
 
 
 def _undo(recorder: Recorder) -> None:
@@ -301,13 +333,12 @@ def _has_gradient(leaf: Tensor, array: Array | None) -> bool:
 
 
 class _Digest:
-    """Hashes of what a step has left: everything that it has written, its results, and the gradients."""
+    """Hashes of all that a step has written, its results, the gradients, and what launches get that are to run yet."""
 
-    def __init__(self, recorder: Recorder, outputs: list[Array], gradients: list[Array]) -> None:
+    def __init__(self, written: list[Array], outputs: list[Array], gradients: list[Array], given: list[Array]) -> None:
+        kinds = {"what it writes to": written, "result": outputs, "gradient": gradients, "what it ends with": given}
         self._parts = {
-            **{f"what it writes to ({number})": _hash(saved.array) for number, saved in enumerate(recorder.saved)},
-            **{f"result {number}": _hash(array) for number, array in enumerate(outputs)},
-            **{f"gradient {number}": _hash(array) for number, array in enumerate(gradients)},
+            f"{kind} {number}": _hash(array) for kind, arrays in kinds.items() for number, array in enumerate(arrays)
         }
 
     def first_difference(self, other: _Digest) -> str | None:

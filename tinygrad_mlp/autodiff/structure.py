@@ -12,7 +12,7 @@ from tinygrad_mlp.autodiff.mode import module_stack
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.kernels.launch import is_array
 
-__all__ = ["NetGuard", "TensorGuard", "flatten", "modules_noted", "strange", "unflatten"]
+__all__ = ["NetGuard", "TensorGuard", "flatten", "flatten_arguments", "modules_noted", "strange", "unflatten"]
 
 _PLAIN = (int, float, str, bool, tuple, type(None))
 _OWN = ("_registered", "_forward_hooks")  # of modules, which are watched otherwise
@@ -26,6 +26,20 @@ def flatten(value: Any) -> tuple[list[Any], Any]:
     """The Tensors and arrays in nested tuples, lists and dicts, and the outline of the rest, with which to compare."""
     leaves: list[Any] = []
     return leaves, _outline(value, leaves)
+
+
+_LEAVES = {Tensor, np.ndarray}
+_flat_outlines: dict[int, Any] = {}  # by how many arguments
+
+
+def flatten_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[list[Any], Any]:
+    """`flatten((args, kwargs))`, fast for what most steps get: a few Tensors or arrays, none by name."""
+    if kwargs or not _LEAVES.issuperset(map(type, args)):
+        return flatten((args, kwargs))
+    outline = _flat_outlines.get(len(args))
+    if outline is None:
+        outline = _flat_outlines[len(args)] = flatten((args, kwargs))[1]
+    return list(args), outline
 
 
 def _outline(value: Any, leaves: list[Any]) -> Any:
@@ -123,7 +137,12 @@ class NetGuard:
                 elif isinstance(value, (list, dict)) and name not in _OWN:
                     self._containers.append((cast(object, value), *flatten(value)))
         self._tensors = [TensorGuard(tensor) for tensor in tensors.values()]
+        self._watched = set(tensors)
         self._hooks = [attributes["_forward_hooks"] for attributes, _ in self._sizes if "_forward_hooks" in attributes]
+
+    def watches(self, tensor: Tensor) -> bool:
+        """Whether it is a parameter or buffer of these modules."""
+        return id(tensor) in self._watched
 
     def hooked(self) -> bool:
         """Whether a module has a hook."""

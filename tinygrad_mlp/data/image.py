@@ -19,6 +19,7 @@ from tinygrad_mlp.errors import ArgumentError, DataError, DtypeError, IndexRange
 from tinygrad_mlp.kernels.augment import DRAWN, augment_standardize, the_same_for_all
 from tinygrad_mlp.kernels.batch import gather_standardize, take_numbers
 from tinygrad_mlp.kernels.launch import launch
+from tinygrad_mlp.kernels.memory import empty
 
 __all__ = ["ImageDataset", "k_fold"]
 
@@ -108,7 +109,7 @@ class ImageDataset(BatchDataset):
     def batch(self, indices: Indices) -> tuple[Tensor, ...]:
         """Standardised images (B, 1, H, W) and labels (B,) int64 at these positions, made in one pass over memory."""
         rows = as_indices(indices, len(self), self.name)
-        x = np.empty((rows.size, self._pixels.shape[1]), self.dtype)
+        x = empty((rows.size, self._pixels.shape[1]), self.dtype)
         y = np.empty(rows.size, np.int64)
         launch(gather_standardize, self._pixels, rows, self._mean, self._inverse_std, x)
         launch(take_numbers, self._labels, rows, y)
@@ -123,7 +124,7 @@ class ImageDataset(BatchDataset):
         rows = as_indices(indices, len(self), self.name)
         if drawn.shape != (rows.size, len(DRAWN)):
             raise ShapeError(f"transformed: drawn has shape {drawn.shape}, expected {(rows.size, len(DRAWN))}")
-        x = np.empty((rows.size, self._pixels.shape[1]), self.dtype)
+        x = empty((rows.size, self._pixels.shape[1]), self.dtype)
         y = np.empty(rows.size, np.int64)
         images = self._pixels.reshape(-1, *self.image_shape[1:])
         launch(augment_standardize, images, rows, drawn, self._mean, self._inverse_std, x, work=x.size)

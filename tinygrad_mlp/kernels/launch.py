@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, TypeVar, cast
 
 import numba
@@ -321,15 +322,15 @@ def launch(kernel: Kernel | np.ufunc, *args: Any, work: int = 0, multiply_adds: 
         raise status_error(kernel.name, status)
 
 
+@dataclass(frozen=True, slots=True)
 class _UfuncCode:
     """A ufunc as code of a launch: the last argument is written."""
 
-    def __init__(self, ufunc: np.ufunc) -> None:
-        self._ufunc = ufunc
+    ufunc: np.ufunc
 
     def __call__(self, *args: Any) -> None:
         with np.errstate(all="ignore"):
-            self._ufunc(*args[:-1], out=args[-1])
+            self.ufunc(*args[:-1], out=args[-1])
 
 
 def _dense(array: Array) -> Array:

@@ -11,7 +11,7 @@ once, and the copy is left out. That changes no bit.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -30,6 +30,7 @@ __all__ = ["Failure", "Program", "arranged", "blocks"]
 
 _ALIGNMENT = 64  # a line of the cache
 _NATIVE_FROM = 20  # runs: until then machine code of its own has not paid
+_NATIVE_UP_TO = 1 << 23  # bytes of temporaries: to fill them takes so long that no call is noticed, and code takes 3 MB
 
 
 _Part: TypeAlias = "tuple[int, Launch | NativeCalls]"  # with the number of its first launch
@@ -87,6 +88,11 @@ class Program:
     def release(self) -> None:
         """Give the memory back, until `build` is called."""
         self._blocks, self.launches, self._parts = [], [], []
+        self._arena = np.empty(0, np.uint8)
+
+    def numbers_of(self, calls: Sequence[Call]) -> list[int]:
+        """The numbers of these calls, of those that are left."""
+        return [number for number, call in enumerate(self.calls) if call in calls]
 
     def _launch(self, launch: Launch) -> Launch:
         args = [self.array(arg) if isinstance(arg, Place) else arg for arg in launch.args]
@@ -111,21 +117,25 @@ class Program:
             return place.array(address_of(self._blocks[number]), self._blocks[number])
         return place.array(self._base + self._offsets[place.buffer], self._arena)
 
-    def run(self) -> None:
-        """Run all calls. Raises `Failure` at a launch that finds fault; nothing after it is run."""
+    def run(self, numbers: Sequence[int] | None = None) -> None:
+        """Run all calls, or those of these numbers.
+
+        Raises `Failure` at a launch that finds fault; nothing after it is run.
+        """
         self._runs += 1
-        if self._runs == _NATIVE_FROM:
+        if self._runs == _NATIVE_FROM and self.size <= _NATIVE_UP_TO:
             self._parts = _with_native(self.launches, self.status)
+        parts = self._parts if numbers is None else [(number, self.launches[number]) for number in numbers]
         if self.threads > 1:
             with parallel_lock:
                 go_parallel(self.threads)
-                self._run()
+                self._run(parts)
         else:
-            self._run()
+            self._run(parts)
 
-    def _run(self) -> None:
+    def _run(self, parts: Sequence[_Part]) -> None:
         status = self.status
-        for number, part in self._parts:
+        for number, part in parts:
             if isinstance(part, NativeCalls):
                 ended = number + part.run()
             else:

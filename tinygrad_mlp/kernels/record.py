@@ -8,6 +8,10 @@ array looks, and where; it keeps the memory itself alive only where the step mus
 - The rest are temporaries: they come into being by a kernel that writes them, and die when the last array that looks
   into them is gone. A replay puts them into memory of its own, in which one takes the place of another that died
   before (see `program`), as the allocator did in the run that was watched.
+
+What a step changes for good must be put back for the replay with which it is compared, so a copy of it is kept. Weights
+and an optimizer's state are large, and mostly it is the last thing that a step does to change them: such launches are
+held back, and run once, after the comparison of all that they read (see `hold`). No copy is needed then.
 """
 
 from __future__ import annotations
@@ -21,8 +25,9 @@ from typing import Any, cast
 
 import numpy as np
 
+from tinygrad_mlp.kernels.hold import HeldBack, covers, written_by
 from tinygrad_mlp.kernels.launch import Array, is_array
-from tinygrad_mlp.kernels.memory import empty_like, is_block
+from tinygrad_mlp.kernels.memory import SMALLEST, empty_like, is_block
 from tinygrad_mlp.kernels.observe import Launch, observer
 
 __all__ = [
@@ -121,6 +126,8 @@ class Recorder:
     path: Callable[[], str] = str
     calls: list[Call] = field(default_factory=list[Call])
     saved: list[Saved] = field(default_factory=list[Saved])
+    held: HeldBack = field(default_factory=HeldBack)
+    """Launches that are listed, and not yet run."""
     refusal: str = ""
     """Why the step cannot be replayed; empty as long as it can."""
     guards: list[Callable[[], bool]] = field(default_factory=list[Callable[[], bool]])
@@ -134,10 +141,13 @@ class Recorder:
     forgotten: set[int] = field(default_factory=set[int])
     """Identities of tensors whose gradient the step has set to None."""
     _buffers: dict[int, Buffer] = field(default_factory=dict[int, Buffer])
-    _saved_at: set[tuple[int, int]] = field(default_factory=set[tuple[int, int]])
+    _announced: dict[tuple[int, int], Array] = field(default_factory=dict[tuple[int, int], Array])
+    """Arrays from before the step that it may write, by address and size."""
+    _uncopied: dict[tuple[int, int], Array] = field(default_factory=dict[tuple[int, int], Array])
+    """Large ones among them that nothing has written yet."""
 
     def launched(self, launch: Launch) -> None:
-        """Run a launch, and list it."""
+        """List a launch, and run it or hold it back."""
         args = list(launch.args)
         written = set(launch.writes)
         for place, arg in enumerate(args):
@@ -146,12 +156,33 @@ class Recorder:
                     args[place] = self._place(arg, place in written)
             elif isinstance(arg, tuple):
                 args[place] = self._kept(cast("tuple[Any, ...]", arg))
-        self.calls.append(Call(self._with_places(launch, tuple(args)), source_of_launch(), self.path()))
-        launch.run()
+        self.calls.append(Call(replace(launch, args=tuple(args)), source_of_launch(), self.path()))
+        if self._may_wait(launch):
+            self.held.add(launch, len(self.calls) - 1)
+            return
+        if self.held.is_touched_by(launch):
+            self.run_held()
+        self._run(launch)
 
-    @staticmethod
-    def _with_places(launch: Launch, args: tuple[Any, ...]) -> Launch:
-        return replace(launch, args=args)
+    def _may_wait(self, launch: Launch) -> bool:
+        """Whether it changes what was there before the step and nothing else, and something large or held back."""
+        keys = [_key(array) for array in written_by(launch)]
+        if self.refusal or not all(key in self._announced for key in keys):
+            return False
+        return any(key in self._uncopied for key in keys) or self.held.is_touched_by(launch)
+
+    def run_held(self) -> None:
+        """Run what is held back, with a copy of what it changes: for who comes next, it must have run."""
+        while self.held.launches:
+            self._run(self.held.take_first())
+
+    def _run(self, launch: Launch) -> None:
+        written = written_by(launch)
+        large_first = sorted(self._uncopied.values(), key=lambda array: -array.nbytes)
+        for array in large_first:  # then parts of one that is copied need no copy
+            if any(np.may_share_memory(array, other) for other in written):
+                self._copy(array)
+        launch.run()
 
     def _kept(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
         """A tuple as it is: tables, which nothing changes, and numbers."""
@@ -170,23 +201,43 @@ class Recorder:
         """Have the error of the last launch, if it fails in a replay, made by this function of its first argument."""
         self.calls[-1].explain = explain
 
-    def save(self, array: Array) -> None:
-        """Keep what an array holds that lived before the step, and is about to be written."""
-        key = address_of(array), array.nbytes
-        buffer = self._buffers.get(id(owner_of(array)))
-        if key in self._saved_at or (buffer is not None and buffer.is_written_first):
+    def save(self, array: Array, at_once: bool = False) -> None:
+        """Have an array that lived before the step, and is about to be written, put back by `undo`.
+
+        A large one is copied by the launch that writes it, unless the copy is wanted at once.
+        """
+        at_once = at_once or array.nbytes < SMALLEST
+        if at_once and self.held.use(array):
+            self.run_held()
+        key, buffer = _key(array), self._buffers.get(id(owner_of(array)))
+        if key not in self._announced:
+            if buffer is not None and buffer.is_written_first:
+                return
+            self._announced[key] = self._uncopied[key] = array
+        if at_once and key in self._uncopied:
+            self._copy(array)
+
+    def _copy(self, array: Array) -> None:
+        del self._uncopied[_key(array)]
+        if any(covers(saved.array, array) for saved in self.saved):
             return
-        self._saved_at.add(key)
         before = empty_like(array)
         np.copyto(before, array)
         self.saved.append(Saved(array, before))
 
+    @property
+    def changed(self) -> list[Array]:
+        """The arrays from before the step that it writes, or says that it will."""
+        return list(self._announced.values())
+
     def refuse(self, reason: str) -> None:
-        """Say why this step cannot be replayed; the first reason counts."""
+        """Say why this step cannot be replayed; the first reason counts. Python may read anything from here on."""
         self.refusal = self.refusal or reason
+        self.run_held()
 
     def undo(self) -> None:
-        """Put back everything that the step has written and that was there before it."""
+        """Put back everything that the step has written and that was there before it; drop what is held back."""
+        self.held = HeldBack()
         for saved in reversed(self.saved):  # of two that overlap the first knows what was there before
             saved.restore()
         for restore in reversed(self.restores):
@@ -249,8 +300,15 @@ def address_of(array: Array) -> int:
     return array.__array_interface__["data"][0]
 
 
+def _key(array: Array) -> tuple[int, int]:
+    return address_of(array), array.nbytes
+
+
 def about_to_write(*arrays: Array) -> None:
-    """Tell a recorder, if one watches, that arrays which may have been there before the step are written next."""
+    """Tell a recorder, if one watches, that arrays which may have been there before the step are written next.
+
+    Large ones must be written by launches.
+    """
     watching = observer()
     if isinstance(watching, Recorder):
         for array in arrays:

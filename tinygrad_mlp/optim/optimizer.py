@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from operator import itemgetter
 from typing import Any, ClassVar, NoReturn, cast
 
 import numpy as np
@@ -64,6 +65,7 @@ class Optimizer:
 
     def __init__(self, params: Parameters, defaults: dict[str, Any]) -> None:
         self.defaults = defaults
+        self._get_options = itemgetter(*[name for name in defaults if name != "lr"])
         self.param_groups: list[dict[str, Any]] = []
         self._members: list[Member] = []
         for group in as_groups(self._name, params):
@@ -163,12 +165,23 @@ class Optimizer:
         if recording is None:
             return
         for run in runs:
+            about_to_write(run.weight, *run.state, run.steps, run.options)
             about_to_change(*[member.parameter for member in run.members])
-            about_to_write(run.weight, *run.state, run.steps)
-        blocks, kinds = [(block, block.layout()) for block in self._blocks], self._kinds()
-        recording.guards.append(
-            lambda: self._kinds() == kinds and all(block.layout() is layout for block, layout in blocks)
-        )
+        blocks, options, kinds = [(block, block.layout()) for block in self._blocks], self._options(), self._kinds()
+
+        def holds() -> bool:
+            if self._options() != options and self._kinds() != kinds:
+                return False
+            for block, layout in blocks:  # noqa: SIM110  `all` would take three times as long, and this runs each step
+                if block.layout() is not layout:
+                    return False
+            return True
+
+        recording.guards.append(holds)
+
+    def _options(self) -> list[Any]:
+        """All options of all groups but the learning rates."""
+        return list(map(self._get_options, self.param_groups))
 
     def _kinds(self) -> list[list[bool]]:
         """Which options are in use at all: which kernels run. Their values stand where the kernels read them."""
