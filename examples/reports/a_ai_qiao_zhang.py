@@ -81,7 +81,7 @@ ARMS = (
     Arm("tanh L2 0.001 (5 folds)", BASE.replace(folds=5, l2=1e-3), "A2", FOLDS),
     Arm("tanh (rises)", BASE.replace(stop_on="increases"), "A1", RISES),
     Arm(
-        "tanh L2 half 0.001 (plain)",
+        "tanh L2 0.001 doubled (plain)",
         BASE.replace(l2=2e-3),
         "A2",
         "penalty λ·w², whose derivative is 2λ·w: twice as strong as λ/2·w²",
@@ -177,7 +177,7 @@ CLAIMS = (
         "A2-0.001",
         "tanh, L2 0.001: 85.60 %",
         "table 1",
-        (*in_all_readings("tanh L2 0.001"), "tanh L2 half 0.001 (plain)", "tanh L2 0.001 (5 folds)"),
+        (*in_all_readings("tanh L2 0.001"), "tanh L2 0.001 doubled (plain)", "tanh L2 0.001 (5 folds)"),
         0.8560,
     ),
     Claim("A2-0.0001", "tanh, L2 0.0001: 80.27 %", "table 1", in_all_readings("tanh L2 0.0001"), 0.8027),

@@ -26,6 +26,7 @@ def test_parts_of_a_study() -> None:
     assert [claim.id for claim in part.claims] == ["X1"]
     assert part.comparisons == ()
     assert part.curves == (Curves("both", ("relu",)),)
+    assert "A part of the study" in part.notes
     study = whole()
     assert study.with_claims(["X2", "X1"]) == study
     assert [claim.id for claim in whole().with_arms(["tanh"]).claims] == []

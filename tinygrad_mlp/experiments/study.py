@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Arm", "Comparison", "Curves", "Study"]
 
+_PART = (
+    "A part of the study: comparisons are corrected for those that are left of their tables, so that a difference may "
+    "be significant here and not in the whole study."
+)
+
 
 @dataclass(frozen=True)
 class Arm:
@@ -166,7 +171,8 @@ class Study:
         chosen = [claim for claim in self.claims if claim.id in ids]
         arms = {name for claim in chosen for name in claim.arms}
         part = self.with_arms([arm.name for arm in self.arms if arm.name in arms]) if arms else self
-        return replace(part, claims=tuple(chosen))
+        said = f"{_PART} {self.notes}" if len(part.comparisons) < len(self.comparisons) else self.notes
+        return replace(part, claims=tuple(chosen), notes=said.strip())
 
     def quick(self) -> Study:
         """The same with one seed, two epochs and 2,000 images: shows that it runs, and nothing else."""
