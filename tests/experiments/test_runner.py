@@ -135,7 +135,7 @@ def test_missing_data_stop_it_before_anything_trains(tmp_path: Path, monkeypatch
 
 
 SCRIPT = """
-import sys, time
+import signal, sys, time
 from tests.experiments.made import SMALL, made_run
 from tinygrad_mlp.experiments import runner, study, workers
 
@@ -147,6 +147,7 @@ def slow(recipe, seed):
 
 workers.train_run = slow  # in the workers as well, which import this file
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore Ctrl-C
     runner.load_splits = lambda *arguments: None
     results = runner.run(STUDY, out=sys.argv[1], workers=2)
     print("finished", len(results.runs["a"]), flush=True)
