@@ -108,6 +108,13 @@ def test_cross_validation() -> None:
     assert np.mean(run.predictions == labels) == best["test_accuracy"]
 
 
+def test_a_measure_that_no_fold_has_is_kept_as_such() -> None:
+    run = train_run(SMALL.replace(folds=2, activation="tanh", epochs=1), 0)
+    back = Run.from_json(run.to_json(), "here")
+    assert math.isnan(back.measures["dead_units"])
+    assert [fold["dead_units"] for fold in back.facts["folds"]] == [None, None]
+
+
 def test_a_fold_standardises_test_images_by_its_own_training_part() -> None:
     splits = load_splits("synthetic-fashion", "feature", 0.2, 0)
     few = splits.train.subset(50).divide(np.arange(25), np.arange(25, 50))[0]

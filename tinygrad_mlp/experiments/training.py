@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -70,7 +71,7 @@ def train_run(recipe: Recipe, seed: int) -> Run:
         "test_uses": len(nets),
     }
     if recipe.folds is not None:
-        facts["folds"] = [{**net["measures"], "stop_reason": net["stop_reason"]} for net in nets]
+        facts["folds"] = [{**_without_nan(net["measures"]), "stop_reason": net["stop_reason"]} for net in nets]
     return Run(
         run_key(recipe, seed),
         recipe,
@@ -81,6 +82,11 @@ def train_run(recipe: Recipe, seed: int) -> Run:
         nets[0]["stop_reason"],
         facts,
     )
+
+
+def _without_nan(measures: Mapping[str, float]) -> dict[str, float | None]:
+    """What JSON can hold."""
+    return {name: None if math.isnan(value) else value for name, value in measures.items()}
 
 
 def _parts(recipe: Recipe, seed: int) -> Iterator[tuple[ImageDataset, ImageDataset | None, ImageDataset]]:
