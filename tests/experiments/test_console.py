@@ -70,6 +70,18 @@ def test_flags_that_make_no_sense_are_one_line(made: list[Any], capsys: pytest.C
     assert made == []
 
 
+def test_numbers_for_a_repository(made: list[Any]) -> None:
+    assert main(STUDY, ["--publish", "published"]) == 0
+    assert sorted(path.name for path in Path("published").iterdir()) == ["small.csv", "small.md"]
+    assert Path("published/small.csv").read_bytes() == Path("runs/small/results.csv").read_bytes()
+    text, whole = Path("published/small.md").read_text(), Path("runs/small/report.md").read_text()
+    assert "figures/" in whole
+    assert "figures/" not in text
+    assert "Learning curves" not in text
+    tables = [line for line in whole.splitlines() if line.startswith("|")]
+    assert [line for line in text.splitlines() if line.startswith("|")] == tables
+
+
 def test_help_is_no_error(made: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(STUDY, ["--help"]) == 0
     assert "X1, X2, X3, X4" in capsys.readouterr().out

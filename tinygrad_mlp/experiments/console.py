@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from tinygrad_mlp.errors import TinygradError
 from tinygrad_mlp.experiments.claims import judge
-from tinygrad_mlp.experiments.report import write_report
+from tinygrad_mlp.experiments.report import write_report, write_summary
 from tinygrad_mlp.experiments.runner import run
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ def main(study: Study, argv: Sequence[str]) -> int:
         results = run(part, out=out, seeds=args.seeds, workers=args.workers)
         seconds = time.perf_counter() - start
         write_report(results, out, command=command, seconds=seconds)
+        if args.publish is not None:
+            write_summary(results, args.publish, command=command)
     except TinygradError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -70,6 +72,7 @@ def _parser(study: Study) -> argparse.ArgumentParser:
     add("--only", nargs="+", metavar="CLAIM", help=f"of {', '.join(claim.id for claim in study.claims)}")
     add("--workers", type=_count, help="processes, each with one thread (default: one per CPU)")
     add("--out", type=Path, help=f"folder of runs and report (default: runs/{study.name})")
+    add("--publish", type=Path, metavar="DIR", help="write all numbers there, too, as one CSV and one Markdown file")
     return parser
 
 

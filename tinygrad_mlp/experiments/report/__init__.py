@@ -6,6 +6,6 @@
 from tinygrad_mlp.experiments.report.manifest import describe_cells
 from tinygrad_mlp.experiments.report.markdown import markdown_table
 from tinygrad_mlp.experiments.report.tables import all_tables
-from tinygrad_mlp.experiments.report.write import write_report
+from tinygrad_mlp.experiments.report.write import write_report, write_summary
 
-__all__ = ["all_tables", "describe_cells", "markdown_table", "write_report"]
+__all__ = ["all_tables", "describe_cells", "markdown_table", "write_report", "write_summary"]

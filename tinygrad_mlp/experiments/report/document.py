@@ -155,7 +155,8 @@ def _facts(results: Results, command: str, seconds: float | None) -> tuple[tuple
         ("Code", ", ".join(dict.fromkeys(str(run.facts["code"]) for run in runs if "code" in run.facts))),
         ("CPU", ", ".join(dict.fromkeys(str(machine["cpu"]) for machine in machines if "cpu" in machine))),
         ("Command", command),
-        ("Time taken", "" if seconds is None else _duration(seconds)),
+        ("Training, all runs together", _duration(sum(run.measures["seconds"] for run in runs))),
+        ("Time that the last call took", "" if seconds is None else _duration(seconds)),
     )
     return tuple((label, words) for label, words in found if words)
 

@@ -12,8 +12,8 @@ __all__ = ["markdown_table", "render_markdown"]
 _FOLDED = 40  # rows; a longer table of runs is shown on demand
 
 
-def render_markdown(document: Document) -> str:
-    """The text of report.md."""
+def render_markdown(document: Document, pictures: bool = True) -> str:
+    """The text of report.md; without pictures it is whole in one file."""
     lines = [f"# {escape(document.title)}"]
     if document.source:
         lines.append(escape(document.source))
@@ -27,10 +27,14 @@ def render_markdown(document: Document) -> str:
         lines.append("**" + ", ".join(f"{count} {verdict}" for verdict, count in document.tally) + "**")
     lines.append("\n".join(f"- {escape(label)}: {_fact(label, words)}" for label, words in document.facts))
     for section in document.sections:
+        if not pictures and all(isinstance(block, Picture) for block in section.blocks):
+            continue
         lines.append(f"## {escape(section.title)}")
         if section.words:
             lines.append(escape(section.words))
         for block in section.blocks:
+            if isinstance(block, Picture) and not pictures:
+                continue
             if isinstance(block, Picture):
                 lines += [f"![{escape(block.alt)}](figures/{block.name}.png)", escape(block.caption)]
             else:

@@ -19,7 +19,7 @@ from tinygrad_mlp.experiments.report.svg import inline_svg
 from tinygrad_mlp.experiments.results import Results
 from tinygrad_mlp.train.checkpoint import write_atomically
 
-__all__ = ["write_report"]
+__all__ = ["write_report", "write_summary"]
 
 _FORMATS = ("svg", "png", "pdf")
 
@@ -67,6 +67,19 @@ def write_report(
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, content)
     return [folder / name for name in [*files, "manifest.json"]]
+
+
+def write_summary(results: Results, folder: str | Path, *, command: str = "") -> list[Path]:
+    """Write what is small enough for a repository: all numbers, as `<study>.csv` and `<study>.md`; returns both paths.
+
+    Raises `OSError` where writing fails.
+    """
+    document = make_document(results, command, None)
+    files = {".csv": render_csv(results), ".md": render_markdown(document, pictures=False)}
+    paths = [Path(folder) / f"{results.study.name}{suffix}" for suffix in files]
+    for path, text in zip(paths, files.values(), strict=True):
+        write_atomically(path, text.encode())
+    return paths
 
 
 def _draw(document: Document) -> tuple[dict[str, bytes], dict[str, str]]:
