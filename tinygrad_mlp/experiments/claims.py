@@ -170,29 +170,21 @@ def is_better(first: str, second: str, measure: str = "test_accuracy") -> Predic
 
     "Better" is higher, of losses lower.
     """
-
-    def predicate(results: Results) -> Finding:
-        comparison = results.comparison(first, second, measure)
-        verdict: VerdictWord = "undecided"
-        if comparison.verdict == "better":
-            verdict = "reproduced"
-        elif comparison.verdict in ("worse", "equivalent"):
-            verdict = "not reproduced"
-        return Finding(verdict, difference_words(results, first, second, measure))
-
-    return predicate
+    return _compares(first, second, measure, "better")
 
 
 def is_equivalent(first: str, second: str, measure: str = "test_accuracy") -> Predicate:
     """The sentence "first and second are about the same": within the margin of the study's comparison."""
+    return _compares(first, second, measure, "equivalent")
+
+
+def _compares(first: str, second: str, measure: str, wanted: str) -> Predicate:
+    """The sentence that the comparison of two arms ends in this way."""
 
     def predicate(results: Results) -> Finding:
-        comparison = results.comparison(first, second, measure)
-        verdict: VerdictWord = "undecided"
-        if comparison.verdict == "equivalent":
-            verdict = "reproduced"
-        elif comparison.verdict in ("better", "worse"):
-            verdict = "not reproduced"
+        found = results.comparison(first, second, measure).verdict
+        decided: VerdictWord = "reproduced" if found == wanted else "not reproduced"
+        verdict: VerdictWord = "undecided" if found == "undecided" else decided
         return Finding(verdict, difference_words(results, first, second, measure))
 
     return predicate

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinygrad_mlp.errors import TinygradError
-from tinygrad_mlp.experiments.claims import judge
 from tinygrad_mlp.experiments.report import write_report, write_summary
 from tinygrad_mlp.experiments.runner import run
 
@@ -88,7 +87,7 @@ def _say(results: Results, out: Path, seconds: float) -> int:
 
     console = Console()
     if results.study.claims:
-        console.print(verdict_table(judge(results.study.claims, results), results.study.title))
+        console.print(verdict_table(results.verdicts, results.study.title))
     for failure in results.failed:
         log = f"\n  log: {failure.log}" if failure.log else ""
         print(f"FAILED: {failure.arm}, seed {failure.seed}: {failure.error}{log}", file=sys.stderr)

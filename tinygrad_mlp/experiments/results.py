@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tinygrad_mlp.errors import ArgumentError, CheckpointError, DataError
 from tinygrad_mlp.experiments import statistics
+from tinygrad_mlp.experiments.claims import Verdict, judge
 from tinygrad_mlp.experiments.runs import Run, RunStore, run_key
 from tinygrad_mlp.experiments.study import Comparison, Study
 from tinygrad_mlp.experiments.training import load_splits
@@ -106,6 +107,11 @@ class Results:
         for place, values in enumerate(rows):
             curve[place, : len(values)] = [np.nan if value is None else value for value in values]
         return curve
+
+    @cached_property
+    def verdicts(self) -> list[Verdict]:
+        """On the study's claims, judged once: some sentences take derivatives of a net to be judged."""
+        return judge(self.study.claims, self)
 
     # Test data ------------------------------------------------------------------------------------------------------
 

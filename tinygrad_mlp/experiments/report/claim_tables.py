@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from tinygrad_mlp.experiments.claims import Claim, Reading, Verdict, judge
+from tinygrad_mlp.experiments.claims import Claim, Reading, Verdict
 from tinygrad_mlp.experiments.report.measures import EMPTY, keys_of, measure, summary_of
 from tinygrad_mlp.experiments.results import Results
 from tinygrad_mlp.experiments.tables import Cell, Table
@@ -24,7 +24,7 @@ def published_words(claim: Claim) -> str:
 
 def claims_table(results: Results) -> Table:
     """A row for each claim, with its verdict."""
-    rows = tuple(_claim_row(results, verdict) for verdict in judge(results.study.claims, results))
+    rows = tuple(_claim_row(results, verdict) for verdict in results.verdicts)
     note = (
         "Ours: mean over n seeds and, in brackets, the 95 % prediction interval of one run; of several readings the "
         "one that decides. A sentence has what was found in place of a number."
@@ -70,7 +70,7 @@ def _ours(claim: Claim, reading: Reading) -> str:
 def readings_table(results: Results) -> Table:
     """A row for each arm that a published number can be read as, where a claim has more than one."""
     rows: list[tuple[Cell, ...]] = []
-    for verdict in judge(results.study.claims, results):
+    for verdict in results.verdicts:
         if len(verdict.readings) < 2:
             continue
         claim, kind = verdict.claim, measure(verdict.claim.measure)
@@ -97,7 +97,7 @@ def readings_table(results: Results) -> Table:
 def sentences_table(results: Results) -> Table:
     """A row for each reading of a sentence that has several, with all that was found."""
     rows: list[tuple[Cell, ...]] = []
-    for verdict in judge(results.study.claims, results):
+    for verdict in results.verdicts:
         keys = tuple(key for arm in verdict.claim.arms for key in keys_of(results.runs[arm]))
         for name, finding in verdict.sentences:
             rows.append((Cell(verdict.claim.id), Cell(name), Cell(finding.words, None, keys), Cell(finding.verdict)))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tinygrad_mlp import plot
-from tinygrad_mlp.experiments.claims import Claim, Reading, judge
+from tinygrad_mlp.experiments.claims import Claim, Reading
 from tinygrad_mlp.experiments.report.claim_tables import published_words
 from tinygrad_mlp.experiments.report.measures import measure, summary_of
 from tinygrad_mlp.experiments.results import Results
@@ -44,7 +44,7 @@ def _data(results: Results, *arms: str) -> str:
 
 def published_pictures(results: Results) -> list[Picture]:
     """Published numbers beside ours, a figure for each measure; none without claims of a number."""
-    verdicts = judge(results.study.claims, results)
+    verdicts = results.verdicts
     readings = [(verdict.claim, reading) for verdict in verdicts for reading in verdict.readings]
     pictures: list[Picture] = []
     for name in dict.fromkeys(claim.measure for claim, _ in readings):
