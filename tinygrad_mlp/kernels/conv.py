@@ -35,8 +35,7 @@ __all__ = ["conv_backward", "conv_forward", "convolve", "convolve_backward"]
 _FORWARD_CHUNKS = 64
 # Each has a gradient of the weight of its own until they are added.
 _BACKWARD_CHUNKS = 8
-# Threads pay from so many multiply-adds for one unit of work: see `matmul`.
-_WORK = 5
+_WORK = 16  # see `matmul`
 
 
 @device

@@ -40,7 +40,7 @@ from tinygrad_mlp.errors import ArgumentError, DtypeError
 from tinygrad_mlp.kernels.cache import kernel_cache
 from tinygrad_mlp.kernels.observe import Launch, thread_state
 from tinygrad_mlp.kernels.status import status_error
-from tinygrad_mlp.kernels.threads import get_num_threads, go_parallel, is_forked, parallel_lock
+from tinygrad_mlp.kernels.threads import get_num_threads, go_parallel, is_forked, parallel_lock, team
 
 __all__ = [
     "KERNELS",
@@ -75,8 +75,9 @@ _INLINE_FLAGS: dict[str, Any] = {**_FLAGS, "forceinline": True}
 # In a kernel that only adds up, reordering is what lets the compiler use vectors.
 _SUM_FLAGS: dict[str, Any] = {**_FLAGS, "fastmath": {"contract", "reassoc", "nsz"}}
 
-# Below this many multiply-adds (or elements, for bandwidth-bound kernels) a second thread costs more than it brings.
-_PARALLEL_FROM = 200_000
+# Below this much work (elements, or as many multiply-adds as take as long) a second thread costs more than it brings:
+# some 3 us of one thread, where the team takes half a microsecond to share it.
+_PARALLEL_FROM = 40_000
 
 
 def device(function: Function) -> Function:
@@ -174,6 +175,8 @@ class Kernel:
     def _dispatcher(self, parallel: bool) -> Callable[..., None]:
         dispatcher: Any = numba.njit(parallel=parallel, **self.flags)(self.function)
         dispatcher._cache = kernel_cache(self.function, f"parallel={parallel}")
+        if parallel:
+            dispatcher._compile_for_args = _on_team(dispatcher._compile_for_args)
         return dispatcher
 
     def canonical(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -206,6 +209,16 @@ class Kernel:
         if self.threaded_code is None:
             self.threaded_code = self._dispatcher(parallel=True)
         return self.threaded_code
+
+
+def _on_team(compile_for: Callable[..., Any]) -> Callable[..., Any]:
+    """A dispatcher's way of compiling, or loading, and calling: the code's parallel loops run on the package's team."""
+
+    def compile_and_call(*args: Any) -> Any:
+        with team().bound():
+            return compile_for(*args)
+
+    return compile_and_call
 
 
 KERNELS: dict[str, Kernel] = {}

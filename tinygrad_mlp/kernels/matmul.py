@@ -36,9 +36,7 @@ _CHUNKS, _CHUNK_ROWS, _TILE_ROWS = 4, 64, 8
 _NEAR_BYTES, _SHARED_WORK = 512 * 1024, 1_000_000
 # Of long sums, as many terms are added at a time: the parts of `a` and of a panel that they need stay in the cache.
 _K_BLOCK = 512
-# Threads pay from 8 million multiply-adds: the tile is that much faster than the loops of other kernels. From 5 million
-# on, two win a tenth of a training step if both cores are free, and lose a quarter where one is not.
-_WORK = 40
+_WORK = 16  # multiply-adds that take as long as one element of other kernels
 
 _NOTHING = {np.dtype(dtype): np.empty(0, dtype) for dtype in (np.float32, np.float64)}
 

@@ -11,7 +11,7 @@ from tinygrad_mlp.kernels.status import BAD_INDEX
 __all__ = ["copy_rows", "take_rows"]
 
 _CHUNK = 32  # rows that one thread copies in turn
-_BYTES_PER_UNIT = 4  # of work: a second thread pays from 800 kB on
+_BYTES_PER_UNIT = 4  # of work
 
 
 @device

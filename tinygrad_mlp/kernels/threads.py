@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 from typing import Any, cast
@@ -11,20 +12,13 @@ from typing import Any, cast
 import numba
 
 from tinygrad_mlp.errors import ArgumentError
+from tinygrad_mlp.kernels.team import Team
 
-__all__ = ["get_num_threads", "go_parallel", "is_forked", "parallel_lock", "set_num_threads"]
+__all__ = ["get_num_threads", "go_parallel", "is_forked", "parallel_lock", "set_num_threads", "team"]
 
-# Held while a kernel runs on several threads: Numba's workqueue layer aborts the process when two threads enter it.
+# Held while a kernel runs on several threads: the team runs one loop at a time.
 parallel_lock = threading.Lock()
 _import_pid = os.getpid()
-# OpenMP lets waiting threads loop by default. On a machine that others use too, the loop of one thread then takes the
-# core from the very thread it waits for: a step of a small net took 16 ms instead of 1 ms. A thread that sleeps at once
-# takes 60 us to wake up, as long as half a step. So they loop for a while (10000 rounds, some 0.1 ms), which covers
-# the gap between the launches of one step. OpenMP reads this when Numba loads it, at the first parallel launch; a
-# setting of the user's own stands.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # GNU's library, which is what Numba uses on Linux
-
 _max_threads: int = cast(Any, numba).config.NUMBA_NUM_THREADS
 
 
@@ -59,9 +53,16 @@ def set_num_threads(threads: int) -> None:
     _num_threads.value = threads
 
 
+@functools.cache
+def team() -> Team:
+    """The threads on which kernels run, for who holds `parallel_lock`."""
+    return Team()
+
+
 def go_parallel(threads: int) -> None:
     """Have the kernels that this Python thread now calls run on so many; it holds `parallel_lock`."""
     numba.set_num_threads(threads)
+    team().gather(threads)
 
 
 def is_forked() -> bool:

@@ -35,7 +35,7 @@ _TILES = 64  # in a block, at most
 _PLACES = 16
 _GAP = 16  # between places: at a power of two apart they would meet in the same lines of the cache
 _CHUNKS, _BACKWARD_CHUNKS = 64, 8
-_WORK = 10
+_WORK = 16  # see `matmul`
 
 
 def fits_winograd(geometry: Geometry, dtype: np.dtype[np.generic]) -> bool:

@@ -50,7 +50,7 @@ def apply_flat(kernel: Kernel, x: Tensor, *arguments: Tensor | float) -> Array:
     out = empty_like(like)
     if array.strides != out.strides and array.shape == out.shape:
         array = in_order_of(out, array)
-    launch(kernel, array, *others, out, work=out.size // 2)  # threads pay from 400,000 elements
+    launch(kernel, array, *others, out, work=out.size // 2)
     return out
 
 

@@ -1,0 +1,157 @@
+"""The team: every task once, on several threads, with and without helpers; Numba's own loops stay its own."""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import numba
+import numpy as np
+import pytest
+from llvmlite import binding
+
+from tinygrad_mlp.kernels import team as team_module
+from tinygrad_mlp.kernels.team import Team
+
+pthread_self = ctypes.CDLL(None).pthread_self
+pthread_self.restype, pthread_self.argtypes = ctypes.c_uint64, []
+
+
+def count_tasks(counts):
+    for task in numba.prange(counts.size):
+        counts[task] += 1
+
+
+def note_threads(threads, numbers):
+    for task in numba.prange(threads.size):
+        total = 0.0
+        for number in numbers:  # some 50 us
+            total += np.sqrt(number)
+        threads[task] = pthread_self() if total > 0 else 0
+
+
+def on(team: Team, function, *args):
+    """The function as machine code whose loops the team runs; compiled for these arguments."""
+    compiled = numba.njit(parallel=True, nogil=True)(function)
+    with team.bound():
+        compiled(*args)
+    return compiled
+
+
+@pytest.fixture
+def small_tasks() -> Iterator[None]:
+    """A task for each turn of a loop, where Numba makes one for each thread."""
+    numba.set_parallel_chunksize(1)
+    yield
+    numba.set_parallel_chunksize(0)
+
+
+def threads_seen(team: Team, helpers: int, until: int, seconds: float = 20.0) -> int:
+    """How many threads have taken tasks, once it is so many, or when time is up."""
+    seen: set[int] = set()
+    threads, numbers = np.zeros(8, np.uint64), np.arange(1.0, 50_000.0)
+    compiled = on(team, note_threads, threads, numbers)
+    end = time.monotonic() + seconds
+    while len(seen) < until and time.monotonic() < end:
+        team.gather(helpers + 1)
+        compiled(threads, numbers)
+        seen |= set(threads.tolist())
+    return len(seen)
+
+
+@pytest.mark.usefixtures("small_tasks")
+@pytest.mark.parametrize("helpers", [0, 1, 3])
+def test_every_task_is_done_once(helpers: int) -> None:
+    team = Team()
+    compiled = on(team, count_tasks, np.zeros(1, np.int64))
+    for size in np.random.default_rng(helpers).integers(0, 60, 5000):
+        counts = np.zeros(size, np.int64)
+        team.gather(helpers + 1)
+        compiled(counts)
+        assert (counts == 1).all()
+
+
+@pytest.mark.usefixtures("small_tasks")
+def test_helpers_take_tasks_and_none_needs_to() -> None:
+    team = Team()
+    assert threads_seen(team, helpers=0, until=2, seconds=0.2) == 1
+    assert threads_seen(team, helpers=1, until=2) == 2
+    time.sleep(0.05)  # they fall asleep
+    assert team._awake.value == 0
+    assert threads_seen(team, helpers=2, until=3) == 3
+
+
+def call(team: Team, task, arrays: list[int], steps: list[int], sizes: list[int], data: int) -> None:
+    """Run a loop as Numba's code does, with a Python function as its task."""
+    pointers = ctypes.POINTER(ctypes.c_void_p), ctypes.POINTER(ctypes.c_int64), ctypes.POINTER(ctypes.c_int64)
+    function = ctypes.CFUNCTYPE(None, *pointers, ctypes.c_void_p)(task)
+    loop = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 5, *[ctypes.c_int64] * 3)(
+        team._engine.get_function_address("loop")
+    )
+    loop(
+        ctypes.cast(function, ctypes.c_void_p),
+        (ctypes.c_void_p * len(arrays))(*arrays),
+        (ctypes.c_int64 * len(sizes))(*sizes),
+        (ctypes.c_int64 * len(steps))(*steps),
+        data,
+        len(sizes) - 1,
+        len(arrays),
+        2,
+    )
+
+
+def test_a_task_gets_its_part_of_each_argument() -> None:
+    values = np.arange(12.0)
+    seen: list[tuple[object, ...]] = []
+
+    def task(arguments, sizes, steps, data) -> None:
+        seen.append((arguments[0] - values.ctypes.data, arguments[1], sizes[0], sizes[1], steps[0], data))
+
+    call(Team(), task, [values.ctypes.data, 0], [32, 8], [3, 4], 77)
+    assert seen == [(0, None, 1, 4, 32, 77), (32, None, 1, 4, 32, 77), (64, None, 1, 4, 32, 77)]
+
+
+@pytest.mark.parametrize("tasks", [0, 1, 65535, 65536, 70000])
+def test_any_number_of_tasks(tasks: int) -> None:
+    team, counts = Team(), np.zeros(tasks + 1, np.int64)
+    team.gather(2)
+
+    def task(arguments, sizes, steps, data) -> None:
+        counts[(arguments[0] - counts.ctypes.data) // 8] += 1
+
+    call(team, task, [counts.ctypes.data], [8], [tasks], 0)
+    assert (counts[:tasks] == 1).all()
+    assert counts[tasks] == 0
+
+
+def test_other_code_keeps_numbas_loops() -> None:
+    team = Team()
+    with team.bound():
+        ours = binding.address_of_symbol("numba_parallel_for")
+    numbas = binding.address_of_symbol("numba_parallel_for")
+    with pytest.raises(KeyError), team.bound():
+        assert binding.address_of_symbol("numba_parallel_for") != numbas
+        raise KeyError
+    assert binding.address_of_symbol("numba_parallel_for") == numbas != ours
+
+
+def test_a_process_ends_while_helpers_are_awake() -> None:
+    program = "from tinygrad_mlp.kernels.team import Team; team = Team(); team.gather(3); print('over')"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "over\n", "")
+
+
+@pytest.mark.parametrize(
+    ("triple", "waits"),
+    [("x86_64-unknown-linux-gnu", "pause"), ("arm64-apple-darwin", "yield"), ("powerpc64le-unknown-linux-gnu", "")],
+)
+def test_code_for_other_machines(triple: str, waits: str) -> None:
+    binding.initialize_all_targets()
+    binding.initialize_all_asmprinters()
+    module = binding.parse_assembly(team_module._code(triple))
+    module.triple = triple
+    module.verify()
+    assert waits in binding.Target.from_triple(triple).create_target_machine(opt=2).emit_assembly(module)
