@@ -13,7 +13,12 @@ import numpy as np
 import pytest
 from llvmlite import binding
 
+from tests.kernels.test_program import recorded
 from tinygrad_mlp.kernels import team as team_module
+from tinygrad_mlp.kernels import threads as threads_module
+from tinygrad_mlp.kernels.launch import kernel, launch
+from tinygrad_mlp.kernels.program import Program
+from tinygrad_mlp.kernels.record import replayed
 from tinygrad_mlp.kernels.team import Team
 
 pthread_self = ctypes.CDLL(None).pthread_self
@@ -136,6 +141,25 @@ def test_other_code_keeps_numbas_loops() -> None:
         assert binding.address_of_symbol("numba_parallel_for") != numbas
         raise KeyError
     assert binding.address_of_symbol("numba_parallel_for") == numbas != ours
+
+
+def test_a_program_wakes_helpers_that_fell_asleep_within_it() -> None:
+    threads, numbers = np.zeros(8, np.uint64), np.arange(1.0, 50_000.0)
+    noting = kernel(writes=("threads",), parallel=True)(note_threads)
+    noting.threaded_code = on(threads_module.team(), note_threads, threads, numbers)
+
+    def run() -> None:
+        launch(noting, threads, numbers, work=10**9)
+        replayed(time.sleep, 0.02)  # they fall asleep
+        launch(noting, threads, numbers, work=10**9)
+
+    program = Program(recorded(run)[0])
+    for _ in range(100):
+        program.run()
+        if len(set(threads.tolist())) > 1:
+            break
+    else:
+        pytest.fail("one thread has done it all")
 
 
 def test_a_process_ends_while_helpers_are_awake() -> None:

@@ -57,6 +57,7 @@ class NativeCalls:
         self._engine.finalize_object()
         prototype = ctypes.CFUNCTYPE(ctypes.c_int32)
         self._run: Callable[[], int] = prototype(self._engine.get_function_address(name))
+        self.threads = max([launch.threads for launch in launches])
         self._launches = list(launches)  # which keep the arrays and the kernels' code alive
 
     def run(self) -> int:

@@ -13,7 +13,7 @@ from tinygrad_mlp.kernels.matmul import matmul
 from tinygrad_mlp.kernels.observe import Launch, observed
 from tinygrad_mlp.kernels.program import Program
 from tinygrad_mlp.kernels.record import source_of_launch
-from tinygrad_mlp.kernels.threads import get_num_threads, go_parallel, parallel_lock
+from tinygrad_mlp.kernels.threads import gather, get_num_threads, go_parallel, parallel_lock
 
 __all__ = ["KernelTime", "Profiler", "measured_peak", "timed"]
 
@@ -60,6 +60,7 @@ def timed(program: Program, repeats: int) -> tuple[list[KernelTime], float]:
         for _ in range(repeats):
             for number, one in enumerate(program.launches):
                 if not one.is_python:
+                    gather(one.threads)
                     start = time.perf_counter()
                     one.code(*one.args)
                     seconds[number].append(time.perf_counter() - start)

@@ -24,7 +24,7 @@ from tinygrad_mlp.kernels.native import NativeCalls, is_native
 from tinygrad_mlp.kernels.observe import Launch
 from tinygrad_mlp.kernels.record import Buffer, Call, Place, Recorder, address_of
 from tinygrad_mlp.kernels.status import status_error
-from tinygrad_mlp.kernels.threads import go_parallel, parallel_lock
+from tinygrad_mlp.kernels.threads import gather, go_parallel, parallel_lock
 
 __all__ = ["Failure", "Program", "arranged", "blocks"]
 
@@ -136,6 +136,8 @@ class Program:
     def _run(self, parts: Sequence[_Part]) -> None:
         status = self.status
         for number, part in parts:
+            if part.threads > 1:
+                gather(part.threads)  # helpers may have fallen asleep since the step began
             if isinstance(part, NativeCalls):
                 ended = number + part.run()
             else:

@@ -14,7 +14,7 @@ import numba
 from tinygrad_mlp.errors import ArgumentError
 from tinygrad_mlp.kernels.team import Team
 
-__all__ = ["get_num_threads", "go_parallel", "is_forked", "parallel_lock", "set_num_threads", "team"]
+__all__ = ["gather", "get_num_threads", "go_parallel", "is_forked", "parallel_lock", "set_num_threads", "team"]
 
 # Held while a kernel runs on several threads: the team runs one loop at a time.
 parallel_lock = threading.Lock()
@@ -62,6 +62,11 @@ def team() -> Team:
 def go_parallel(threads: int) -> None:
     """Have the kernels that this Python thread now calls run on so many; it holds `parallel_lock`."""
     numba.set_num_threads(threads)
+    gather(threads)
+
+
+def gather(threads: int) -> None:
+    """Wake the threads that have fallen asleep since `go_parallel`, which also calls this."""
     team().gather(threads)
 
 
