@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import threading
 
 import pytest
 
 from benchmarks import calm
-from benchmarks.calm import Calm
+from benchmarks.calm import AllCpus, Calm
 from benchmarks.rounds import Block, measure
 
 
@@ -69,5 +70,24 @@ def test_affinity_is_as_before() -> None:
     if not hasattr(os, "sched_getaffinity"):
         pytest.skip("this system has no affinity")
     before = os.sched_getaffinity(0)
-    assert calm._probe() > 0
+    probe = AllCpus()
+    assert probe() > 0
     assert os.sched_getaffinity(0) == before
+
+
+def test_each_cpu_is_probed_by_a_thread_of_its_own() -> None:
+    if not hasattr(os, "sched_getaffinity"):
+        pytest.skip("this system has no affinity")
+    probe = AllCpus()
+    seen: dict[int, tuple[set[int], float]] = {}
+    loop = probe._loop
+
+    def noted() -> float:
+        seconds = loop()
+        seen[threading.get_ident()] = os.sched_getaffinity(0), seconds
+        return seconds
+
+    probe._loop = noted
+    slowest = probe()
+    assert sorted(cpu for cpus, _ in seen.values() for cpu in cpus) == sorted(os.sched_getaffinity(0))
+    assert slowest == max(seconds for _, seconds in seen.values())
