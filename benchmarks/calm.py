@@ -1,67 +1,23 @@
-"""Wait until every CPU runs at its usual speed.
-
-A virtual machine's CPU slows down by half while the host runs something else on the other half of its core, for
-milliseconds or for many seconds, and nothing in /proc tells; the other half may be another of the machine's own CPUs,
-and then two threads are as fast as one. But a fixed loop of multiply-adds in registers, on all CPUs at the same time,
-tells: it then takes twice as long.
-"""
+"""Wait until every CPU runs at its usual speed. Standard library only: the workers of peers import this, too."""
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
 
-import numpy as np
+__all__ = ["Calm"]
 
-from benchmarks.peak_loops import CHAINS, run_chains
-from tinygrad_mlp.kernels.launch import launch
-from tinygrad_mlp.kernels.simd import TARGET
-
-__all__ = ["AllCpus", "Calm"]
-
-_REPEATS = 80_000  # of the loop: about a third of a millisecond
 _SLOW = 1.4  # times the best time: between noise (up to 1.2) and a shared core (1.6 to 2)
 
 
-class AllCpus:
-    """A probe: seconds of a loop of multiply-adds on the slowest CPU, all at the same time, each with its thread."""
-
-    def __init__(self) -> None:
-        cpus = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [None]
-        self._threads = [ThreadPoolExecutor(1, initializer=_stay_on, initargs=(cpu,)) for cpu in cpus]
-        self._together = Barrier(len(cpus))
-        self._factors = np.array([0.5, 1], np.float32)
-
-    def __call__(self) -> float:
-        """Run it once."""
-        return max([future.result() for future in [thread.submit(self._loop) for thread in self._threads]])
-
-    def _loop(self) -> float:
-        sums = np.ones(CHAINS * TARGET.vector_bytes // 4, np.float32)
-        self._together.wait()
-        start = time.perf_counter()
-        launch(run_chains, _REPEATS, self._factors, sums)
-        return time.perf_counter() - start
-
-
-def _stay_on(cpu: int | None) -> None:
-    if cpu is not None:
-        os.sched_setaffinity(0, {cpu})  # of the calling thread
-
-
 class Calm:
-    """Waits at most `patience` seconds in all; `waited` says how long it has."""
+    """Waits at most `patience` seconds in all, of which `waited` are over; on a slow machine `probe` takes longer."""
 
-    def __init__(self, patience: float, probe: Callable[[], float] | None = None) -> None:
+    def __init__(self, patience: float, probe: Callable[[], float]) -> None:
         self.patience = patience
         self.waited = 0.0
-        self._best = 0.0
-        if patience > 0:
-            self._probe = probe or AllCpus()
-            self._best = min(self._probe() for _ in range(20))
+        self._probe = probe
+        self._best = min(probe() for _ in range(20)) if patience > 0 else 0.0
 
     def wait(self) -> bool:
         """Return True when all CPUs are fast, or False when patience is at its end."""

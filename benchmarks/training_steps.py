@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.all_cpus import AllCpus
 from benchmarks.calm import Calm
 from benchmarks.contenders.common import Handout, write_handout
 from benchmarks.reference import Reference
@@ -117,7 +118,7 @@ def _measure_row(workload: Workload, folder: Path, reference: list[float], setti
                 settings.rounds,
                 seed=settings.seed,
                 foreign_limit=settings.foreign_limit,
-                calm=Calm(settings.patience) if settings.patience else None,
+                calm=Calm(settings.patience, AllCpus()) if settings.patience else None,
                 progress=lambda number: say(f"{workload.name}: round {number} of {settings.rounds}"),
             )
     return row

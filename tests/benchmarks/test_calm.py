@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 
 import pytest
 
 from benchmarks import calm
-from benchmarks.calm import AllCpus, Calm
+from benchmarks.all_cpus import AllCpus
+from benchmarks.calm import Calm
 from benchmarks.rounds import Block, measure
 
 
@@ -91,3 +94,9 @@ def test_each_cpu_is_probed_by_a_thread_of_its_own() -> None:
     slowest = probe()
     assert sorted(cpu for cpus, _ in seen.values() for cpu in cpus) == sorted(os.sched_getaffinity(0))
     assert slowest == max(seconds for _, seconds in seen.values())
+
+
+def test_workers_of_peers_need_no_numba() -> None:
+    program = "import sys; sys.modules['numba'] = None; import benchmarks.worker, benchmarks.rounds; print('there')"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.stdout, ended.stderr) == ("there\n", "")
