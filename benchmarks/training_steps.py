@@ -113,12 +113,13 @@ def _measure_row(workload: Workload, folder: Path, reference: list[float], setti
             row.runs.append(run)
             row.holds[run.contender], row.versions[run.contender] = told["holds"], told["versions"]
         if timers:
+            cpus = AllCpus()
             row.rounds = measure_rounds(
                 timers,
                 settings.rounds,
                 seed=settings.seed,
                 foreign_limit=settings.foreign_limit,
-                calm=Calm(settings.patience, AllCpus()) if settings.patience else None,
+                calm=Calm(settings.patience, cpus, cpus.alone),
                 progress=lambda number: say(f"{workload.name}: round {number} of {settings.rounds}"),
             )
     return row

@@ -85,8 +85,9 @@ def test_each_cpu_is_probed_by_a_thread_of_its_own() -> None:
     seen: dict[int, tuple[set[int], float]] = {}
     loop = probe._loop
 
-    def noted() -> float:
-        seconds = loop()
+    def noted(is_together: bool) -> float:
+        assert is_together
+        seconds = loop(is_together)
         seen[threading.get_ident()] = os.sched_getaffinity(0), seconds
         return seconds
 
@@ -94,6 +95,18 @@ def test_each_cpu_is_probed_by_a_thread_of_its_own() -> None:
     slowest = probe()
     assert sorted(cpu for cpus, _ in seen.values() for cpu in cpus) == sorted(os.sched_getaffinity(0))
     assert slowest == max(seconds for _, seconds in seen.values())
+
+
+def test_a_machine_that_is_slow_from_the_first_is_known_by_one_cpu_alone(clock: list[float]) -> None:
+    waiting = Calm(1.0, lambda: 1.9 if clock[0] < 0.5 else 1.1, best=lambda: 1.0)
+    assert waiting.wait()
+    assert waiting.waited == pytest.approx(0.5, abs=0.01)
+
+
+def test_one_cpu_alone_is_no_slower_than_all_together() -> None:
+    probe = AllCpus()
+    probe()  # compiles
+    assert 0 < min(probe.alone() for _ in range(50)) <= 1.2 * min(probe() for _ in range(50))
 
 
 def test_workers_of_peers_need_no_numba() -> None:
