@@ -217,10 +217,13 @@ class Team:
         self._help: Callable[[], None] = ctypes.CFUNCTYPE(None)(self._engine.get_function_address("help"))
         self._awake = ctypes.c_int64.from_address(self._engine.get_global_value_address("awake"))
         self._bells: list[threading.Event] = []
+        looks = ctypes.c_int64.from_address(self._engine.get_global_value_address("enough"))
+        looks.value = round(_FIRST_LOOKS * _AWAKE / min(self._seconds_awake() for _ in range(3)))
+
+    def _seconds_awake(self) -> float:
         start = time.perf_counter()
         self._help()
-        looks = ctypes.c_int64.from_address(self._engine.get_global_value_address("enough"))
-        looks.value = round(_FIRST_LOOKS * _AWAKE / (time.perf_counter() - start))
+        return time.perf_counter() - start
 
     def gather(self, threads: int) -> None:
         """See to it that the helpers of so many threads are awake, or will be soon."""
