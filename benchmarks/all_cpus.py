@@ -15,6 +15,7 @@ from threading import Barrier
 
 import numpy as np
 
+from benchmarks.machine import stay_on
 from benchmarks.peak_loops import CHAINS, run_chains
 from tinygrad_mlp.kernels.launch import launch
 from tinygrad_mlp.kernels.simd import TARGET
@@ -29,7 +30,7 @@ class AllCpus:
 
     def __init__(self) -> None:
         cpus = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [None]
-        self._threads = [ThreadPoolExecutor(1, initializer=_stay_on, initargs=(cpu,)) for cpu in cpus]
+        self._threads = [ThreadPoolExecutor(1, initializer=stay_on, initargs=(cpu,)) for cpu in cpus]
         self._together = Barrier(len(cpus))
         self._factors = np.array([0.5, 1], np.float32)
 
@@ -48,8 +49,3 @@ class AllCpus:
         start = time.perf_counter()
         launch(run_chains, _REPEATS, self._factors, sums)
         return time.perf_counter() - start
-
-
-def _stay_on(cpu: int | None) -> None:
-    if cpu is not None:
-        os.sched_setaffinity(0, {cpu})  # of the calling thread

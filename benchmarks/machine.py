@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["CpuClock", "ResidentMemory", "describe", "usable_cpus", "versions"]
+__all__ = ["CpuClock", "ResidentMemory", "describe", "stay_on", "usable_cpus", "versions"]
 
 _STAT = Path("/proc/stat")
 _SELF = Path("/proc/self")
@@ -22,6 +22,12 @@ _SELF = Path("/proc/self")
 # steal. Guests' time is part of user and nice.
 _BUSY, _STEAL = (0, 1, 2, 5, 6), 7
 _FEATURES = ("sse2", "sse4_2", "avx", "avx2", "fma", "avx512f", "asimd", "sve")
+
+
+def stay_on(cpu: int | None) -> None:
+    """Keep the calling thread on this CPU; on any if it is None."""
+    if cpu is not None:
+        os.sched_setaffinity(0, {cpu})
 
 
 def usable_cpus() -> int:

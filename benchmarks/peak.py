@@ -31,6 +31,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.machine import stay_on
 from benchmarks.peak_loops import CHAINS, UNROLL, run_chains, run_copy, run_triad
 from benchmarks.settings import Settings
 from benchmarks.statistics import median
@@ -120,7 +121,7 @@ class _Team:
     def __init__(self, threads: int) -> None:
         usable = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
         cores = usable if len(usable) >= threads else [None] * threads
-        self._members = [ThreadPoolExecutor(1, initializer=_stay_on, initargs=(core,)) for core in cores[:threads]]
+        self._members = [ThreadPoolExecutor(1, initializer=stay_on, initargs=(core,)) for core in cores[:threads]]
 
     def seconds(self, loop: _Loop, repeats: int) -> float:
         """From the time when the first thread of a loop begins until the last is done."""
@@ -146,11 +147,6 @@ class _Team:
     def close(self) -> None:
         for member in self._members:
             member.shutdown()
-
-
-def _stay_on(core: int | None) -> None:
-    if core is not None:
-        os.sched_setaffinity(0, {core})  # of the calling thread
 
 
 def cache_bytes() -> dict[str, int]:

@@ -66,6 +66,7 @@ def timed(program: Program, repeats: int) -> tuple[list[KernelTime], float]:
                     seconds[number].append(time.perf_counter() - start)
             start = time.perf_counter()
             for one in kernels:
+                gather(one.threads)
                 one.code(*one.args)
             totals.append(time.perf_counter() - start)
     times = [

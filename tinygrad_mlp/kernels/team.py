@@ -51,22 +51,18 @@ _CODE = """
 
 declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
 
-; Run one task: each argument is `step` bytes further than that of the task before; of the sizes the first is 1.
-define internal void @run(ptr %job, i64 %task) {
+; Run one task of the loop that is up: each argument is `step` bytes further than that of the task before; of the sizes
+; the first is 1.
+define internal void @run(i64 %task) {
 start:
-  %function = load ptr, ptr %job
-  %arguments.at = getelementptr %job, ptr %job, i64 0, i32 1
-  %arguments = load ptr, ptr %arguments.at
-  %sizes.at = getelementptr %job, ptr %job, i64 0, i32 2
-  %sizes = load ptr, ptr %sizes.at
-  %steps.at = getelementptr %job, ptr %job, i64 0, i32 3
-  %steps = load ptr, ptr %steps.at
-  %data.at = getelementptr %job, ptr %job, i64 0, i32 4
-  %data = load ptr, ptr %data.at
-  %inner.at = getelementptr %job, ptr %job, i64 0, i32 5
-  %inner = load i64, ptr %inner.at
-  %arrays.at = getelementptr %job, ptr %job, i64 0, i32 6
-  %arrays = load i64, ptr %arrays.at
+  %given = load %job, ptr @up
+  %function = extractvalue %job %given, 0
+  %arguments = extractvalue %job %given, 1
+  %sizes = extractvalue %job %given, 2
+  %steps = extractvalue %job %given, 3
+  %data = extractvalue %job %given, 4
+  %inner = extractvalue %job %given, 5
+  %arrays = extractvalue %job %given, 6
   %size.count = add i64 %inner, 1
   %own.sizes = alloca i64, i64 %size.count
   %own.arguments = alloca ptr, i64 %arrays
@@ -97,7 +93,7 @@ go:
 }
 
 ; Take a task of the loop that is up: its number, or -1 if none is left.
-define internal i64 @take() alwaysinline {
+define internal i64 @take() {
 start:
   br label %look
 look:
@@ -148,7 +144,7 @@ own:
   %none = icmp slt i64 %task, 0
   br i1 %none, label %wait, label %work
 work:
-  call void @run(ptr @up, i64 %task)
+  call void @run(i64 %task)
   %mine.next = add i64 %mine, 1
   br label %own
 wait:
@@ -169,7 +165,7 @@ yield:
   br label %wait
 many:
   %alone = phi i64 [0, %start], [%alone.next, %many]
-  call void @run(ptr @up, i64 %alone)
+  call void @run(i64 %alone)
   %alone.next = add i64 %alone, 1
   %rest = icmp ult i64 %alone.next, %tasks
   br i1 %rest, label %many, label %end
@@ -188,7 +184,7 @@ look:
   %none = icmp slt i64 %task, 0
   br i1 %none, label %idle, label %work
 work:
-  call void @run(ptr @up, i64 %task)
+  call void @run(i64 %task)
   %was = atomicrmw add ptr @done, i64 1 release
   br label %look
 idle:
