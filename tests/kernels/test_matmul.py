@@ -97,6 +97,24 @@ def test_bits_do_not_depend_on_layout_or_neighbours(dtype: Any) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("columns", [17, 18, 20, 34, 50, 100])
+@pytest.mark.parametrize(("rows", "inner"), [(16, 1), (75, 64), (784, 600)])
+def test_columns_that_hardly_fill_a_vector_have_the_same_bits(dtype: Any, columns: int, rows: int, inner: int) -> None:
+    """They are computed the other way round where the rows of a are neighbours, as in the gradient of a weight."""
+    rng = np.random.default_rng(columns)
+    a, b = rng.standard_normal((rows, inner)).astype(dtype), rng.standard_normal((inner, columns)).astype(dtype)
+    expected, out = np.full((rows, columns), np.nan, dtype), np.full((rows, columns), np.nan, dtype)
+    matmul(a, b, expected)
+    matmul(laid_out(a, "transposed"), b, out)
+    assert out.tobytes() == expected.tobytes()
+    sums, ones = np.full(columns, np.nan, dtype), np.empty((1, columns), dtype)
+    weight_and_bias_gradient(laid_out(a, "transposed").T, b, out, sums)
+    matmul(np.ones((1, inner), dtype), b, ones)
+    assert out.tobytes() == expected.tobytes()
+    assert sums.tobytes() == ones.tobytes()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_long_sums_are_one_chain_however_they_are_cut(dtype: Any) -> None:
     """A sum of 1,300 terms, which the kernel adds in blocks, against the chain of a loop; with bias and activation."""
     rng = np.random.default_rng(6)

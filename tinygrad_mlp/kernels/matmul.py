@@ -21,6 +21,7 @@ from tinygrad_mlp.kernels.tile import (
     MAX_VECTORS,
     VECTOR_BYTES,
     WIDE_VECTORS,
+    add_products,
     multiply_add_rows,
     multiply_add_tile,
     transpose_square,
@@ -36,6 +37,8 @@ _CHUNKS, _CHUNK_ROWS, _TILE_ROWS = 4, 64, 8
 _NEAR_BYTES, _SHARED_WORK = 512 * 1024, 1_000_000
 # Of long sums, as many terms are added at a time: the parts of `a` and of a panel that they need stay in the cache.
 _K_BLOCK = 512
+# Columns that fill at most this part of a vector are computed the other way round.
+_NARROW = 4
 _WORK = 16  # multiply-adds that take as long as one element of other kernels
 
 _NOTHING = {np.dtype(dtype): np.empty(0, dtype) for dtype in (np.float32, np.float64)}
@@ -110,7 +113,13 @@ def matmul_tiles(
     """
     a, b, out = a.reshape(-1), b.reshape(-1), out.reshape(-1)
     side = VECTOR_BYTES // out.itemsize
-    vectors = (columns + side - 1) // side
+    # Of 50 columns the last two would take a vector, a quarter of the work. Where rows of `a` are neighbours, as in the
+    # gradient of a weight, such columns are computed the other way round: those rows fill the vectors.
+    narrow = columns % side
+    if a_row != 1 or b_column != 1 or rows < side or columns < side or narrow > side // _NARROW or bias.size or activation != NONE:
+        narrow = 0
+    wide_columns = columns - narrow
+    vectors = (wide_columns + side - 1) // side
     wide = WIDE_VECTORS if rows == 1 else MAX_VECTORS
     panels = (vectors + wide - 1) // wide
     source = b
@@ -147,6 +156,7 @@ def matmul_tiles(
         a_at, out_at = item * a_item + row * a_row, (item * rows + row) * columns
         first_panel, last_panel = group * panels // groups, (group + 1) * panels // groups
         late = np.empty((min(k_size, _K_BLOCK) + side) * wide * side if packs_late else 0, b.dtype)
+        turned = np.empty(narrow * present, out.dtype)
         for k in range(0, max(k_size, 1), _K_BLOCK):
             terms, is_last = min(_K_BLOCK, k_size - k), k + _K_BLOCK >= k_size
             lowest = floor if is_last else out.dtype.type(-np.inf)
@@ -154,7 +164,7 @@ def matmul_tiles(
             for panel in range(first_panel, last_panel):
                 first, last = panel * vectors // panels, (panel + 1) * vectors // panels
                 column = first * side
-                width = min(last * side, columns) - column
+                width = min(last * side, wide_columns) - column
                 step = (last - first) * side if b_column != 1 else b_step
                 panel_source, b_at = source, item * b_item + column * (k_room if k_room else 1) + k * step
                 if packs_late:
@@ -166,6 +176,15 @@ def matmul_tiles(
                     bias, column, has_bias, lowest, out, out_at + column, columns, k > 0, width,
                 )
                 # fmt: on
+            if narrow and group == groups - 1:
+                # fmt: off
+                add_products(narrow, terms, b, item * b_item + wide_columns + k * b_step, 1, b_step,
+                             a, a_at + k * a_step, a_step, turned, 0, present, k > 0)
+                # fmt: on
+        if narrow and group == groups - 1:
+            for r in range(present):
+                for c in range(narrow):
+                    out[out_at + r * columns + wide_columns + c] = turned[c * present + r]
         if activation > RELU:
             first = first_panel * vectors // panels * side
             last = min(last_panel * vectors // panels * side, columns)

@@ -385,6 +385,7 @@ def add_products(
     a_step: int,
     b: Array,
     b_at: int,
+    b_step: int,
     out: Array,
     out_at: int,
     columns: int,
@@ -392,7 +393,7 @@ def add_products(
 ) -> None:
     """Out (rows, columns) = [out +] a (rows, k_size) @ b (k_size, columns), in panels of up to 3 vectors.
 
-    `a` has strides, b and out are contiguous from their offsets on.
+    `a` has any strides, b rows that are b_step apart; out is contiguous from its offset on.
     """
     side = VECTOR_BYTES // out.itemsize
     vectors = (columns + side - 1) // side
@@ -402,7 +403,7 @@ def add_products(
         column = first * side
         # fmt: off
         multiply_add_rows(
-            last - first, rows, k_size, a, a_at, a_row, a_step, b, b_at + column, columns,
+            last - first, rows, k_size, a, a_at, a_row, a_step, b, b_at + column, b_step,
             out, 0, False, out.dtype.type(-np.inf), out, out_at + column, columns, continued,
             min(last * side, columns) - column,
         )

@@ -125,8 +125,8 @@ def _convolve_tiles(
             # (tiles, channels) @ (channels, out channels) -> (tiles, out channels)
             # fmt: off
             add_products(last - first, channels, flat_transformed, place * transformed.shape[1], channels, 1,
-                         flat_weight, place * weight.shape[1], flat_products, place * products.shape[1],
-                         out_channels, False)
+                         flat_weight, place * weight.shape[1], out_channels, flat_products,
+                         place * products.shape[1], out_channels, False)
             # fmt: on
         _output_tiles(products, bias, floor, columns, tiles, first, last, out)
 
@@ -207,8 +207,8 @@ def _add_weight_gradient(
             # (channels, tiles) @ (tiles, out channels) -> (channels, out channels)
             # fmt: off
             add_products(channels, last - first, flat_transformed, place * transformed.shape[1], 1, channels,
-                         flat_grads, place * transformed_grads.shape[1], flat_out, place * out.shape[1], out_channels,
-                         continued or block > 0)
+                         flat_grads, place * transformed_grads.shape[1], out_channels, flat_out,
+                         place * out.shape[1], out_channels, continued or block > 0)
             # fmt: on
 
 
