@@ -148,6 +148,8 @@ def matmul_tiles(
     else:
         chunks = (rows + _CHUNK_ROWS - 1) // _CHUNK_ROWS
         groups = min(panels, _CHUNKS)
+    if chunks > _CHUNKS:  # of 13 chunks, one of two threads would wait for the other's seventh
+        chunks = (chunks + _CHUNKS - 1) // _CHUNKS * _CHUNKS
     chunk_rows = (rows + chunks * _TILE_ROWS - 1) // (chunks * _TILE_ROWS) * _TILE_ROWS
     chunks = (rows + chunk_rows - 1) // chunk_rows
     for task in prange(batch * chunks * groups):
