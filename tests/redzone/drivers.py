@@ -268,7 +268,7 @@ def large(dtype: Any, threads: int = 2) -> None:
     back(F.cross_entropy(x, target, label_smoothing=0.1), F.nll_loss(x, target), F.softmax(x, 1), F.log_softmax(x, 1))
     back(F.layer_norm(x, columns), F.batch_norm(x, *running, training=True), x.logsumexp(1), x.sum(0), x.sum(1))
     back(F.embedding(target, numbers(columns, columns, dtype=dtype)), F.mse_loss(x, x.detach()))
-    images = np.zeros((rows, 1, columns), np.uint8)
+    images = _rng.integers(0, 256, (rows, 1, columns), dtype=np.uint8)
     dataset = data.ImageDataset(images, np.zeros(rows, np.int64), classes=["one"], standardization="global")
     dataset.batch(np.arange(rows))
     data.TensorDataset(x.detach()).batch(np.arange(rows))

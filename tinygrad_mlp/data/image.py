@@ -111,7 +111,7 @@ class ImageDataset(BatchDataset):
         rows = as_indices(indices, len(self), self.name)
         x = empty((rows.size, self._pixels.shape[1]), self.dtype)
         y = np.empty(rows.size, np.int64)
-        launch(gather_standardize, self._pixels, rows, self._mean, self._inverse_std, x)
+        launch(gather_standardize, self._pixels, rows, self._mean, self._inverse_std, x, work=x.size)
         launch(take_numbers, self._labels, rows, y)
         return as_tensors(x.reshape(rows.size, *self.image_shape), y)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygrad_mlp.kernels.launch import Array, device, kernel
+from tinygrad_mlp.kernels.launch import Array, device, kernel, prange
 from tinygrad_mlp.kernels.prefetch import CACHE_LINE, prefetch
 from tinygrad_mlp.kernels.status import BAD_INDEX
 
@@ -12,6 +12,7 @@ __all__ = ["are_indices_good", "gather_standardize", "standardize", "take_number
 
 
 _AHEAD = 2  # images that are fetched before they are needed
+_PART = 16  # images that a thread draws one after the other
 
 
 @device
@@ -39,7 +40,7 @@ def standardize(image: Array, index: int, mean: Array, inverse_std: Array, out: 
             out[column] = (number(image[column]) - mean[0, column]) * inverse_std[0, column]
 
 
-@kernel(writes=("out",), draws_from=("images",))
+@kernel(writes=("out",), parallel=True, draws_from=("images",))
 def gather_standardize(
     images: Array, indices: Array, mean: Array, inverse_std: Array, out: Array, status: Array
 ) -> None:
@@ -53,15 +54,17 @@ def gather_standardize(
     if not are_indices_good(indices, count, status):
         return
     pixels, width = images.reshape(-1), images.shape[1]
-    for position in range(indices.size):
-        if position + _AHEAD < indices.size:  # images lie all over memory; the processor fetches some while it works
-            start = (indices[position + _AHEAD] % count) * width
-            for offset in range(0, width, CACHE_LINE):
-                prefetch(pixels, start + offset)
-        index = indices[position]
-        if index < 0:
-            index += count
-        standardize(images[index], index, mean, inverse_std, out[position])
+    for part in prange((indices.size + _PART - 1) // _PART):
+        end = min((part + 1) * _PART, indices.size)
+        for position in range(part * _PART, end):
+            if position + _AHEAD < end:  # images lie all over memory; the processor fetches some while it works
+                start = (indices[position + _AHEAD] % count) * width
+                for offset in range(0, width, CACHE_LINE):
+                    prefetch(pixels, start + offset)
+            index = indices[position]
+            if index < 0:
+                index += count
+            standardize(images[index], index, mean, inverse_std, out[position])
 
 
 @kernel(writes=("out",), draws_from=("numbers",))
