@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,6 +17,7 @@ from tinygrad_mlp.autodiff.tensor import Tensor, wrap
 from tinygrad_mlp.errors import CaptureError, IndexRangeError
 from tinygrad_mlp.kernels.hold import are_alike, arrays_of, written_by
 from tinygrad_mlp.kernels.launch import Array, memory_order
+from tinygrad_mlp.kernels.loop import Loop, has_loop
 from tinygrad_mlp.kernels.observe import Launch, observed
 from tinygrad_mlp.kernels.profiler import measured_peak, timed
 from tinygrad_mlp.kernels.program import Failure, Program
@@ -66,6 +67,9 @@ class Recording:
         self._is_compared = False
         self._modules: dict[int, Any] = {}
         self._changes: list[Array] = []
+        self._loop: tuple[Sequence[tuple[Array, Array]], Loop] | None = None
+        self._has_loop: bool | None = None
+        self.finished = 0
         if any(isinstance(leaf, Tensor) and leaf.requires_grad for leaf in leaves):
             self.refusal = "an argument of it requires grad, which would arrive at a copy"
 
@@ -197,7 +201,8 @@ class Recording:
 
     def _run_and_compare(self, expected: _Digest, recorder: Recorder, late: list[int]) -> None:
         """Raise, with everything as before the step, unless the program leaves the bits that the step leaves."""
-        self._run([number for number in range(len(self.program.launches)) if number not in late])
+        early = [number for number in range(len(self.program.launches)) if number not in late]
+        self._run(partial(self.program.run, early))
         gradients = [array for _, array in self.gradients]
         found = self._digest(recorder, [array for array, _ in self._outputs], gradients, late)
         different = expected.first_difference(found)
@@ -208,7 +213,7 @@ class Recording:
                 "cannot be captured; does it draw from NumPy's random numbers, count calls, or work with arrays "
                 "outside of ops? Nothing was changed"
             )
-        self._run(late)
+        self._run(partial(self.program.run, late))
         self._count_and_leave_gradients()
 
     # Replaying ------------------------------------------------------------------------------------------------------
@@ -244,7 +249,7 @@ class Recording:
             return self._results()
         for given, leaf in zip(self._inputs, leaves, strict=True):
             given.load(leaf)
-        self._run()
+        self._run(self.program.run)
         self._count_and_leave_gradients()
         return self._results()
 
@@ -253,10 +258,41 @@ class Recording:
         gradients = [leaf.grad.array for leaf, _ in self.gradients if leaf.grad is not None]
         return self._digest(recorder, outputs, gradients, late), outline
 
-    def _run(self, numbers: list[int] | None = None) -> None:
+    @property
+    def wants_loop(self) -> bool:
+        """Whether `replay_each` should run it, for arguments for which it fits."""
+        if not (self._is_compared and self.program.wants_machine_code):
+            return False
+        if self._has_loop is None:
+            self._has_loop = has_loop(self.program)
+        return self._has_loop
+
+    def replay_each(self, tables: list[Array], kept: Sequence[tuple[Array, Array]]) -> tuple[Any, list[Any]]:
+        """Replay on row after row of the arguments' tables, `finished` times: all of them, or fewer (see `Loop.run`).
+
+        Returns the outline of the results, and a table for each Tensor or array among them.
+        """
+        self.finished = 0
+        given, taken = [each.memory for each in self._inputs], [array for array, _ in self._outputs]
+        if self._loop is None or self._loop[0] is not kept:
+            self._loop = kept, Loop(self.program, given, taken, kept)
+        loop = self._loop[1]
+        results = [np.empty((len(tables[0]), *array.shape), array.dtype) for array in taken]
+        try:
+            self._run(partial(loop.run, tables, results))
+        finally:
+            self.finished = loop.finished
+            for counter in self._counters:
+                counter[0] += self.finished
+        if self.finished:
+            self._leave_gradients(len(self.program.calls))
+        made = [result[: self.finished] for result in results]
+        return self._outline, [wrap(one) if flag else one for one, (_, flag) in zip(made, self._outputs, strict=True)]
+
+    def _run(self, run: Callable[[], None]) -> None:
         program = self.program
         try:
-            program.run(numbers)
+            run()
         except Failure as failure:
             call, launch = program.calls[failure.number], program.launches[failure.number]
             self._leave_gradients(failure.number)

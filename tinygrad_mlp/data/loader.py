@@ -120,12 +120,19 @@ class DataLoader:
 
     def __iter__(self) -> Iterator[Any]:
         epoch, first = self._begin()
-        return self._batches(epoch, first, self._draw)
+        return self._batches(epoch, first)
 
-    def positions(self) -> Iterator[NDArray[np.int64]]:
-        """Like `iter(loader)`, with the positions (B,) of each batch's samples in place of the batch."""
+    def positions(self, most: Callable[[], int] = lambda: 1) -> Iterator[NDArray[np.int64]]:
+        """Like `iter(loader)`, with the positions of samples: (batches, B) int64, up to `most()` batches of a size."""
         epoch, first = self._begin()
-        return self._batches(epoch, first, lambda indices, _: indices)
+        order, full, number = self.order(epoch), len(self.dataset) // self.batch_size, first
+        while number < len(self):
+            count = max(1, min(most(), full - number))
+            indices = order[number * self.batch_size : (number + count) * self.batch_size]
+            number += count
+            self._reached(epoch, number)
+            yield indices.reshape(count, -1)
+        self._passed(epoch)
 
     def _begin(self) -> tuple[int, int]:
         """Epoch and first batch of a new pass."""
@@ -134,14 +141,19 @@ class DataLoader:
         self._under_way = True
         return self._epoch, self._next_batch
 
-    def _batches(self, epoch: int, first: int, draw: Callable[[NDArray[np.int64], int], Any]) -> Iterator[Any]:
+    def _batches(self, epoch: int, first: int) -> Iterator[Any]:
         order = self.order(epoch)
         for number in range(first, len(self)):
-            indices = order[number * self.batch_size : (number + 1) * self.batch_size]
-            batch = draw(indices, epoch)
-            if epoch == self._epoch:  # else a newer pass has begun, and the position is its
-                self._next_batch = number + 1
+            batch = self._draw(order[number * self.batch_size : (number + 1) * self.batch_size], epoch)
+            self._reached(epoch, number + 1)
             yield batch
+        self._passed(epoch)
+
+    def _reached(self, epoch: int, next_batch: int) -> None:
+        if epoch == self._epoch:  # else a newer pass has begun, and the position is its
+            self._next_batch = next_batch
+
+    def _passed(self, epoch: int) -> None:
         if epoch == self._epoch:
             self._finish()
 

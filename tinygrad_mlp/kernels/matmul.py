@@ -116,7 +116,15 @@ def matmul_tiles(
     # Of 50 columns the last two would take a vector, a quarter of the work. Where rows of `a` are neighbours, as in the
     # gradient of a weight, such columns are computed the other way round: those rows fill the vectors.
     narrow = columns % side
-    if a_row != 1 or b_column != 1 or rows < side or columns < side or narrow > side // _NARROW or bias.size or activation != NONE:
+    if (
+        a_row != 1
+        or b_column != 1
+        or rows < side
+        or columns < side
+        or narrow > side // _NARROW
+        or bias.size
+        or activation != NONE
+    ):
         narrow = 0
     wide_columns = columns - narrow
     vectors = (wide_columns + side - 1) // side

@@ -1,8 +1,9 @@
 """Calls of compiled kernels, one after the other, as one function of machine code.
 
 A call from Python takes about a microsecond, since each array is taken apart; a step of a small net makes twenty. When
-the arguments are always the same they can stand in the code, as numbers. That code is a list of calls without loops or
-arithmetic, so that it is compiled in milliseconds, without optimisation.
+the arguments are always the same they can stand in the code, as numbers. That code is a list of calls, and copies of
+what differs from round to round, in one loop without arithmetic. So it is compiled in milliseconds, without
+optimisation.
 
 Numba compiles a kernel to a function that gets pointers for its result and for an exception, then each argument taken
 apart: of an array two pointers to its owner, which may be null, its size, the size of an element, the address, shape
@@ -19,6 +20,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numba
+import numpy as np
 from llvmlite import binding
 
 from tinygrad_mlp.kernels.launch import Array, is_array
@@ -42,60 +44,146 @@ def _compiled(launch: Launch) -> Any:
 
 
 class NativeCalls:
-    """Kernels with their arguments, compiled to one function. The arrays must stay alive, and where they are.
+    """Kernels with their arguments, compiled to one function, which runs them once or round after round.
 
-    `status` is the status word of the launches that have one.
+    Parameters
+    ----------
+    launches, status:
+        What to run, and the status word of the launches that have one. The arrays must stay alive, and where they are.
+    kept:
+        (target, source): each round begins with these copies, of arrays of one size.
+    given, taken:
+        Arrays that a round gets anew before its first launch, and those that are taken after its last one: `run_many`
+        is handed a table for each, with a row for each round.
+
+    All arrays of which copies are made are C-contiguous.
     """
 
-    def __init__(self, launches: Sequence[Launch], status: Array) -> None:
+    def __init__(
+        self,
+        launches: Sequence[Launch],
+        status: Array,
+        kept: Sequence[tuple[Array, Array]] = (),
+        given: Sequence[Array] = (),
+        taken: Sequence[Array] = (),
+    ) -> None:
         name = f"calls_{next(_names)}"
         binding.initialize_native_target()
         binding.initialize_native_asmprinter()
-        module = binding.parse_assembly("\n".join(_code(name, launches, status)))
+        module = binding.parse_assembly("\n".join(_code(name, launches, status, kept, given, taken)))
         machine = binding.Target.from_default_triple().create_target_machine(opt=0)
         self._engine = binding.create_mcjit_compiler(module, machine)
         self._engine.finalize_object()
-        prototype = ctypes.CFUNCTYPE(ctypes.c_int32)
-        self._run: Callable[[], int] = prototype(self._engine.get_function_address(name))
+        prototype = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)
+        self._run: Callable[[int, int | None, int], int] = prototype(self._engine.get_function_address(name))
         self.threads = max([launch.threads for launch in launches])
+        self._finished: Array = np.zeros(1, np.int64)
+        self._finished_at: int = self._finished.ctypes.data
         self._launches = list(launches)  # which keep the arrays and the kernels' code alive
+        self._copied = [*kept, *given, *taken]
+        self._tables = (ctypes.c_void_p * (len(given) + len(taken)))()
+
+    @property
+    def finished(self) -> int:
+        """How many rounds the last call has run to their end."""
+        return int(self._finished[0])
 
     def run(self) -> int:
-        """Run all; returns how many were run before one that set the status word, or all."""
-        ended = self._run()
+        """Run all once; returns how many were run before one that set the status word, or all."""
+        return self._checked(self._run(1, None, self._finished_at))
+
+    def run_many(self, rounds: int, tables: Sequence[Array]) -> int:
+        """Run so many rounds, or up to a launch that sets the status word: its number is returned, or that of all.
+
+        Tables are C-contiguous, of `given` and then of `taken`.
+        """
+        self._tables[:] = [table.ctypes.data for table in tables]
+        return self._checked(self._run(rounds, ctypes.addressof(self._tables), self._finished_at))
+
+    def _checked(self, ended: int) -> int:
         if ended < 0:
             launch = self._launches[-ended - 1]
             raise MemoryError(f"{launch.name}: the kernel could not get the memory that it works in")
         return ended
 
 
-def _code(name: str, launches: Sequence[Launch], status: Array) -> list[str]:
-    """LLVM's text for the function: each call, and a way out where one fails or sets the status word."""
-    lines = [f"define i32 @{name}() {{", "%result = alloca [64 x i8]", "%exception = alloca ptr"]
-    for number, launch in enumerate(launches):
-        compiled = _compiled(launch)
-        symbol = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
-        arguments = ", ".join(["ptr %result", "ptr %exception", *itertools.chain(*map(_plain_or_raise, launch.args))])
+def _code(
+    name: str,
+    launches: Sequence[Launch],
+    status: Array,
+    kept: Sequence[tuple[Array, Array]],
+    given: Sequence[Array],
+    taken: Sequence[Array],
+) -> list[str]:
+    """LLVM's text for the function: rounds of copies, calls and copies, and a way out where a call fails."""
+    return [
+        "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)",
+        f"define i32 @{name}(i64 %rounds, ptr %tables, ptr %finished) {{",
+        "start:",
+        "%result = alloca [64 x i8]",
+        "%exception = alloca ptr",
+        "br label %head",
+        "head:",
+        "%round = phi i64 [0, %start], [%next, %tail]",
+        "store i64 %round, ptr %finished",
+        "%more = icmp slt i64 %round, %rounds",
+        "br i1 %more, label %body, label %end",
+        "body:",
+        *itertools.chain(*(_copy(_argument(to.ctypes.data), _argument(of.ctypes.data), to) for to, of in kept)),
+        *itertools.chain(*(_row(i, array, is_given=True) for i, array in enumerate(given))),
+        *itertools.chain(*(_call(number, launch, status) for number, launch in enumerate(launches))),
+        *itertools.chain(*(_row(i, array, is_given=False) for i, array in enumerate(taken, len(given)))),
+        "br label %tail",
+        "tail:",
+        "%next = add i64 %round, 1",
+        "br label %head",
+        "end:",
+        f"ret i32 {len(launches)}",
+        "}",
+    ]
+
+
+def _copy(to: str, of: str, like: Array) -> list[str]:
+    return [f"call void @llvm.memcpy.p0.p0.i64({to}, {of}, i64 {like.nbytes}, i1 false)"]
+
+
+def _row(table: int, array: Array, is_given: bool) -> list[str]:
+    """A copy from, or to, this round's row of a table."""
+    row, memory = f"ptr %row{table}", _argument(array.ctypes.data)
+    return [
+        f"%place{table} = getelementptr ptr, ptr %tables, i64 {table}",
+        f"%table{table} = load ptr, ptr %place{table}",
+        f"%offset{table} = mul i64 %round, {array.nbytes}",
+        f"%row{table} = getelementptr i8, ptr %table{table}, i64 %offset{table}",
+        *(_copy(memory, row, array) if is_given else _copy(row, memory, array)),
+    ]
+
+
+def _call(number: int, launch: Launch, status: Array) -> list[str]:
+    """A call, and a way out where it fails or sets the status word."""
+    compiled = _compiled(launch)
+    symbol = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
+    arguments = ", ".join(["ptr %result", "ptr %exception", *itertools.chain(*map(_plain_or_raise, launch.args))])
+    lines = [
+        f"%code{number} = call i32 {_pointer(symbol)}({arguments})",
+        f"%is_value{number} = icmp eq i32 %code{number}, {_VALUE}",
+        f"%is_none{number} = icmp eq i32 %code{number}, {_NONE}",
+        f"%good{number} = or i1 %is_value{number}, %is_none{number}",
+        f"br i1 %good{number}, label %went{number}, label %failed{number}",
+        f"failed{number}:",
+        f"ret i32 {-number - 1}",
+        f"went{number}:",
+    ]
+    if launch.checked:
         lines += [
-            f"%code{number} = call i32 {_pointer(symbol)}({arguments})",
-            f"%is_value{number} = icmp eq i32 %code{number}, {_VALUE}",
-            f"%is_none{number} = icmp eq i32 %code{number}, {_NONE}",
-            f"%good{number} = or i1 %is_value{number}, %is_none{number}",
-            f"br i1 %good{number}, label %went{number}, label %failed{number}",
-            f"failed{number}:",
-            f"ret i32 {-number - 1}",
-            f"went{number}:",
+            f"%word{number} = load i64, {_argument(status.ctypes.data)}",
+            f"%clear{number} = icmp eq i64 %word{number}, 0",
+            f"br i1 %clear{number}, label %next{number}, label %stopped{number}",
+            f"stopped{number}:",
+            f"ret i32 {number}",
+            f"next{number}:",
         ]
-        if launch.checked:
-            lines += [
-                f"%word{number} = load i64, {_argument(status.ctypes.data)}",
-                f"%clear{number} = icmp eq i64 %word{number}, 0",
-                f"br i1 %clear{number}, label %next{number}, label %stopped{number}",
-                f"stopped{number}:",
-                f"ret i32 {number}",
-                f"next{number}:",
-            ]
-    return [*lines, f"ret i32 {len(launches)}", "}"]
+    return lines
 
 
 def _pointer(address: int) -> str:

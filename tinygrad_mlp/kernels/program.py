@@ -67,6 +67,11 @@ class Program:
         """Bytes of all temporaries together."""
         return self._arena_size + sum(self._block_sizes)
 
+    @property
+    def wants_machine_code(self) -> bool:
+        """Whether machine code of its own pays from the next run on."""
+        return self.runs >= _NATIVE_FROM - 1 and self.size <= _NATIVE_UP_TO
+
     def _temporaries(self) -> list[Buffer]:
         seen: dict[Buffer, None] = {}
         for call in self.calls:
@@ -83,7 +88,8 @@ class Program:
         self._base = start + -start % _ALIGNMENT
         self.launches = [self._launch(call.launch) for call in self.calls]
         self._parts: list[_Part] = [(number, launch) for number, launch in enumerate(self.launches)]
-        self._runs = 0
+        self.runs = 0
+        """How often it has run since."""
 
     def release(self) -> None:
         """Give the memory back, until `build` is called."""
@@ -122,9 +128,9 @@ class Program:
 
         Raises `Failure` at a launch that finds fault; nothing after it is run.
         """
-        self._runs += 1
-        if self._runs == _NATIVE_FROM and self.size <= _NATIVE_UP_TO:
+        if self.runs == _NATIVE_FROM - 1 and self.wants_machine_code:
             self._parts = _with_native(self.launches, self.status)
+        self.runs += 1
         parts = self._parts if numbers is None else [(number, self.launches[number]) for number in numbers]
         if self.threads > 1:
             with parallel_lock:

@@ -105,6 +105,8 @@ class Call:
     """The modules in which it was launched."""
     explain: Callable[[Any, Exception], Exception] | None = None
     """Makes the error of a failed launch from its first argument and from what the status word says."""
+    rewinds: Callable[[], Callable[[], object]] | None = None
+    """For a Python function that moves something on: notes where that is, and returns what moves it back there."""
 
 
 @dataclass(slots=True, eq=False)
@@ -191,11 +193,23 @@ class Recorder:
                 self._place(value, is_written=False)
         return values
 
-    def call(self, function: Callable[..., object], *args: Any) -> None:
-        """List a Python function that a replay must call, too."""
+    def call(
+        self,
+        function: Callable[..., object],
+        *args: Any,
+        writes: tuple[int, ...] = (),
+        rewinds: Callable[[], Callable[[], object]] | None = None,
+    ) -> None:
+        """List a Python function that a replay must call, too.
+
+        One that only fills small arrays among its arguments, by what Python knows, names them in `writes`. One that
+        only moves on something of Python's, such as a schedule, has `rewinds`: see `Call`. Others may do anything.
+        """
         code = cast("Callable[..., None]", function)
-        launch = Launch(getattr(function, "__name__", "call"), code, args, (), is_python=True)
-        self.calls.append(Call(launch, source_of_launch(), self.path()))
+        launch = Launch(getattr(function, "__name__", "call"), code, args, writes, is_python=True)
+        self.calls.append(Call(launch, source_of_launch(), self.path(), rewinds=rewinds))
+        if rewinds is not None:
+            self.restores.append(rewinds())
 
     def explain(self, explain: Callable[[Any, Exception], Exception]) -> None:
         """Have the error of the last launch, if it fails in a replay, made by this function of its first argument."""
@@ -315,11 +329,11 @@ def about_to_write(*arrays: Array) -> None:
             watching.save(array)
 
 
-def replayed(function: Callable[..., object], *args: Any) -> None:
-    """Call a Python function, and have replays call it at this point, too."""
+def replayed(function: Callable[..., object], *args: Any, writes: tuple[int, ...] = ()) -> None:
+    """Call a Python function, and have replays call it at this point, too; see `Recorder.call`."""
     watching = observer()
     if isinstance(watching, Recorder):
-        watching.call(function, *args)
+        watching.call(function, *args, writes=writes)
     function(*args)
 
 

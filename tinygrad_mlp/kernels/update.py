@@ -27,6 +27,7 @@ __all__ = [
     "adam_step",
     "average_step",
     "clip_scale",
+    "count_up",
     "largest",
     "rmsprop_step",
     "sgd_averaged_step",
@@ -235,6 +236,13 @@ def adadelta_step(
             d[i] = rho * d[i] + new * change * change
             w[i] -= rate * change
     count_step(steps)
+
+
+@kernel(writes=("counts",), flat=True)
+def count_up(counts: Array) -> None:
+    """One more: counts += 1."""
+    for i in range(counts.size):
+        counts[i] += 1
 
 
 @kernel(writes=("average",))

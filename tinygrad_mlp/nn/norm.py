@@ -9,6 +9,7 @@ import numpy as np
 
 from tinygrad_mlp.autodiff.dtypes import DtypeLike
 from tinygrad_mlp.autodiff.mode import no_grad
+from tinygrad_mlp.autodiff.ops.inplace import count_up
 from tinygrad_mlp.autodiff.ops.norm_pool import batch_norm_pool
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.errors import ArgumentError, ShapeError
@@ -88,7 +89,7 @@ class _BatchNorm(Module):
             out = F.batch_norm(x, *statistics, self.weight, self.bias, self.training, momentum, self.eps, activation)
         if self.training and self.num_batches_tracked is not None:
             with no_grad():
-                self.num_batches_tracked.add_(1)
+                count_up(self.num_batches_tracked)
         return out
 
     def _next_momentum(self) -> float:

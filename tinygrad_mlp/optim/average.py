@@ -12,7 +12,7 @@ from tinygrad_mlp.errors import CheckpointError, DtypeError, ShapeError
 from tinygrad_mlp.kernels.copy import copy, flat_view, memory_order
 from tinygrad_mlp.kernels.launch import Array, launch
 from tinygrad_mlp.kernels.record import about_to_write, recorder
-from tinygrad_mlp.kernels.update import average_step
+from tinygrad_mlp.kernels.update import average_step, count_up
 from tinygrad_mlp.nn.module import Module
 from tinygrad_mlp.optim.checks import check_range
 
@@ -52,7 +52,7 @@ class ExponentialMovingAverage:
         if recording is not None:
             recording.guards.append(lambda: self.decay == decay)
         about_to_write(self._updates)
-        launch(np.add, self._updates, 1, self._updates)
+        launch(count_up, self._updates)
         for name, tensor in self._module.state_dict().items():
             average, weight = self._average[name], tensor.array
             about_to_write(average)

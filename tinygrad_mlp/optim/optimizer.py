@@ -14,7 +14,7 @@ from tinygrad_mlp.autodiff.mode import enable_grad
 from tinygrad_mlp.autodiff.tensor import Tensor, about_to_change
 from tinygrad_mlp.errors import ArgumentError, CheckpointError, NonFiniteError
 from tinygrad_mlp.kernels.elementwise import check_finite
-from tinygrad_mlp.kernels.launch import launch
+from tinygrad_mlp.kernels.launch import Array, launch
 from tinygrad_mlp.kernels.record import about_to_write, recorder, replayed
 from tinygrad_mlp.kernels.update import OWN
 from tinygrad_mlp.optim.checks import check_range
@@ -151,7 +151,7 @@ class Optimizer:
         runs = [run for block in self._blocks for run in block.runs(self.param_groups)]
         self._tell_recorder(runs)
         for run in runs:
-            replayed(self._write_options, run)
+            replayed(self._write_options, run, run.options, writes=(1,))
             self._check_finite(run)
         for run in runs:
             self.update(run, self.param_groups[run.group])
@@ -187,7 +187,7 @@ class Optimizer:
         """Which options are in use at all: which kernels run. Their values stand where the kernels read them."""
         return [[bool(group[name]) for name in self.defaults if name != "lr"] for group in self.param_groups]
 
-    def _write_options(self, run: Run) -> None:
+    def _write_options(self, run: Run, options: Array) -> None:
         """Put the group's options where the kernel reads them."""
         group = self.param_groups[run.group]
         lr, decay, l1 = group["lr"], self.added_decay(group), 0.0
@@ -195,7 +195,7 @@ class Optimizer:
             check_range(f"{self._name}.step", "lr", lr)
         if run.penalised:
             decay, l1 = decay + group["l2"], group["l1"]
-        run.options[:] = (lr, decay, l1, *self.numbers(group))
+        options[:] = (lr, decay, l1, *self.numbers(group))
 
     def _check_finite(self, run: Run) -> None:
         try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from tinygrad_mlp.errors import ArgumentError, CheckpointError
@@ -85,11 +86,13 @@ class LRScheduler:
 
         Raises `ArgumentError`, with nothing changed, if a learning rate is not what this schedule set last.
         """
-        recording, before = recorder(), self.last_epoch
-        if recording is not None:
-            recording.call(self._step)
-            recording.restores.append(lambda: self.go_to(before))
+        if (recording := recorder()) is not None:
+            recording.call(self._step, rewinds=self._rewind)
         self._step()
+
+    def _rewind(self) -> Callable[[], None]:
+        """What brings it back to where it is now."""
+        return partial(self.go_to, self.last_epoch)
 
     def _step(self) -> None:
         now = self.get_last_lr()

@@ -23,6 +23,15 @@ class Callback:
     def on_fit_start(self, trainer: Trainer) -> None:
         """Before the first step, or after a checkpoint was loaded."""
 
+    @property
+    def sees_each_step(self) -> bool:
+        """Whether `on_step_end` must be called after each step, and not after some hundredths of a second of steps.
+
+        So it is where a class has an `on_step_end`: small nets then train more slowly. Override it where, as for a
+        progress bar, a call now and then will do.
+        """
+        return type(self).on_step_end is not Callback.on_step_end
+
     def on_step_end(self, trainer: Trainer) -> None:
         """After each step of the optimizer; `trainer.sums` holds the means of the epoch so far."""
 

@@ -33,6 +33,11 @@ def make_progress(wanted: bool) -> Sequence[Callback]:
 class EpochLines(Callback):
     """A line per epoch on stdout, under a header: for files and pipes."""
 
+    @property
+    def sees_each_step(self) -> bool:
+        """A bar is drawn ten times a second."""
+        return False
+
     def on_fit_start(self, trainer: Trainer) -> None:
         """Write the header, and where a resumed run goes on."""
         self._total = trainer.epochs

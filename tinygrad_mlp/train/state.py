@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_mlp.autodiff.mode import no_grad
 from tinygrad_mlp.autodiff.random_state import default_generator
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.errors import ArgumentError, CheckpointError
@@ -174,22 +173,24 @@ class Undo:
     """Takes back what a step did before it failed: drew random numbers, moved running statistics. Weights it left."""
 
     def __init__(self, net: Module) -> None:
-        self._generators = list(generators_of(net).values())
         self._buffers = list(net.buffers())
+        sources = [generator.state for generator in generators_of(net).values()]
+        sources += [buffer.array for buffer in self._buffers]
+        self.copies: list[tuple[Array, Array]] = [(np.empty_like(source), source) for source in sources]
+        """What to copy before each step: (target, source)."""
         self.remember()
 
     def remember(self) -> None:
         """Note how everything is before a step."""
-        self._states = [generator.get_state() for generator in self._generators]
-        self._values = [buffer.array.copy() for buffer in self._buffers]
+        for target, source in self.copies:
+            np.copyto(target, source)
 
     def take_back(self) -> None:
         """Make everything as it was."""
-        for generator, state in zip(self._generators, self._states, strict=True):
-            generator.set_state(state)
-        with no_grad():
-            for buffer, value in zip(self._buffers, self._values, strict=True):
-                buffer.copy_(Tensor(value))
+        for kept, state in self.copies:
+            np.copyto(state, kept)
+        for buffer in self._buffers:
+            buffer.counter[0] += 1
 
 
 def copy_of_weights(net: Module) -> dict[str, Array]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,32 +20,77 @@ if TYPE_CHECKING:
 
 __all__ = ["Steps"]
 
+# Steps are made one after the other for so many seconds before anybody looks at Ctrl-C, the clock or the progress bar.
+_AT_A_TIME, _MOST = 0.02, 1000
+
 
 class Steps:
     """Steps over the batches of a Trainer's loader, each with its part of the epoch's sums.
 
-    Captured, a step begins with drawing its batch, if the data set can be captured, too.
+    Captured, a step begins with drawing its batch, if the data set can be captured, too. Then many steps are made at a
+    time, unless a callback wants to see each.
     """
 
     def __init__(self, trainer: Trainer, is_captured: bool) -> None:
         self._trainer = trainer
         dataset = trainer.loader.dataset
         self._draws_inside = isinstance(dataset, BatchDataset) and dataset.is_capturable
-        plain: Callable[..., None] = self._drawn_step if self._draws_inside else self._step
-        self._run = _with_fallback(plain) if is_captured else plain
+        step: Callable[..., None] = self._drawn_step if self._draws_inside else self._step
+        self._captured = Captured(step, warn=_say_eager) if is_captured else None
+        self._seconds = _AT_A_TIME  # of a step
+        self.finished = 0
+        """How many steps of those that were last begun are done."""
 
     def epoch(self) -> Iterator[tuple[NDArray[np.int64], Callable[[], None]]]:
-        """For each batch that is left of the epoch, the positions of its samples, and what makes the step on it."""
-        loader = self._trainer.loader
-        for positions in loader.positions():
-            yield positions, self._bound(positions)
+        """For what is left of the epoch, the positions of samples (steps, B), and what makes the steps on them."""
+        for positions in self._trainer.loader.positions(self._how_many):
+            yield positions, partial(self._make, positions)
 
-    def _bound(self, positions: NDArray[np.int64]) -> Callable[[], None]:
-        if self._draws_inside:
-            set_epoch(self._trainer.loader.dataset, self._trainer.epoch)
-            return lambda: self._run(positions)
-        x, y = self.batch(positions)
-        return lambda: self._run(x, y)
+    def _how_many(self) -> int:
+        """How many steps to make next: one where somebody must see each, or where that takes long enough."""
+        trainer = self._trainer
+        if self._captured is None or not self._draws_inside or any(each.sees_each_step for each in trainer.callbacks):
+            return 1
+        most = min(_MOST, int(_AT_A_TIME / self._seconds))
+        if trainer.checkpoint_every is not None:  # up to where one is due
+            most = min(most, trainer.checkpoint_every - trainer.batch % trainer.checkpoint_every)
+        return most
+
+    def _make(self, positions: NDArray[np.int64]) -> None:
+        self.finished, start = 0, time.perf_counter()
+        trainer = self._trainer
+        if not self._draws_inside:
+            batch = self.batch(positions[0])
+            trainer.undo.remember()
+            self._step(*batch) if self._captured is None else self._or_eager(self._captured, *batch)
+            self.finished = 1
+        elif self._captured is None:
+            set_epoch(trainer.loader.dataset, trainer.epoch)
+            trainer.undo.remember()
+            self._drawn_step(positions[0])
+            self.finished = 1
+        else:
+            set_epoch(trainer.loader.dataset, trainer.epoch)
+            self._each(self._captured, positions)
+        self._seconds = max((time.perf_counter() - start) / len(positions), 1e-9)
+
+    def _each(self, captured: Captured[..., None], positions: NDArray[np.int64]) -> None:
+        while self.finished < len(positions):
+            try:
+                captured.each(positions[self.finished :], kept=self._trainer.undo.copies)
+            except CaptureError as error:
+                if captured.stays_eager:
+                    raise
+                captured.stay_eager(str(error))
+            finally:
+                self.finished += captured.finished
+
+    def _or_eager(self, captured: Captured[..., None], *batch: Any) -> None:
+        try:
+            captured(*batch)
+        except CaptureError as error:
+            captured.stay_eager(str(error))
+            self._step(*batch)
 
     def batch(self, positions: NDArray[np.int64]) -> Any:
         """The samples at these positions, as this epoch has them."""
@@ -59,15 +106,5 @@ class Steps:
         self._trainer.sums.add(loss, output, y)
 
 
-def _with_fallback(step: Callable[..., None]) -> Callable[..., None]:
-    """The step captured; as it is, which is said once, where that cannot be."""
-    captured = Captured(step, warn=lambda reason: say(f"Trainer: steps run without capture, more slowly: {reason}"))
-
-    def run(*args: Any) -> None:
-        try:
-            captured(*args)
-        except CaptureError as error:
-            captured.stay_eager(str(error))
-            step(*args)
-
-    return run
+def _say_eager(reason: str) -> None:
+    say(f"Trainer: steps run without capture, more slowly: {reason}")

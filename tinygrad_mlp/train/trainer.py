@@ -233,13 +233,13 @@ class Trainer:
         self.net.train()
         self.loader.set_epoch(self.epoch, self.batch)
         start = time.perf_counter() - self.sums.seconds
-        for positions, step in self._steps.epoch():
-            self.undo.remember()
+        for positions, make in self._steps.epoch():
             try:
-                step()
+                make()
             except NonFiniteError as error:
-                raise explained(self, error, *self._steps.batch(positions)) from error
-            self.batch += 1
+                self.batch += self._steps.finished
+                raise explained(self, error, *self._steps.batch(positions[self._steps.finished])) from error
+            self.batch += len(positions)
             self.sums.seconds = time.perf_counter() - start
             self._after_step()
 

@@ -19,6 +19,7 @@ from tinygrad_mlp.autodiff.ops.broadcast import broadcasts_into, operands
 from tinygrad_mlp.autodiff.ops.compare import masked_fill
 from tinygrad_mlp.autodiff.tensor import Tensor, about_to_change
 from tinygrad_mlp.errors import ArgumentError, DtypeError, GradientError, ShapeError
+from tinygrad_mlp.kernels import update as kernels
 from tinygrad_mlp.kernels.copy import copy
 from tinygrad_mlp.kernels.launch import Array, launch
 
@@ -30,6 +31,7 @@ __all__ = [
     "check_writable",
     "clamp_",
     "copy_",
+    "count_up",
     "div_",
     "fill_",
     "iadd",
@@ -78,6 +80,13 @@ def _write(name: str, ufunc: np.ufunc, x: Tensor, other: Operand) -> Tensor:
 def add_(x: Tensor, other: Operand, *, alpha: float = 1) -> Tensor:
     """x += alpha * other in the memory of x."""
     return _write("add_", np.add, x, other if alpha == 1 else mul(other, alpha))
+
+
+def count_up(x: Tensor) -> None:
+    """Add 1 to a tensor of counts, int64, by a kernel, with which steps can run one after the other in a loop."""
+    check_writable("count_up", x)
+    launch(kernels.count_up, x.array)
+    x.counter[0] += 1
 
 
 def sub_(x: Tensor, other: Operand, *, alpha: float = 1) -> Tensor:
