@@ -26,13 +26,15 @@ class Entry(NamedTuple):
 
 
 CONTENDERS: dict[str, Entry] = {
-    "ours": Entry("tinygrad_mlp", "benchmarks.contenders.ours_captured", ours=True),
+    "ours": Entry("tinygrad_mlp", "benchmarks.contenders.ours_each", ours=True),
+    "ours-calls": Entry("tinygrad_mlp, a call a step", "benchmarks.contenders.ours_captured", ours=True),
     "ours-eager": Entry("tinygrad_mlp, eager", "benchmarks.contenders.ours_eager", ours=True),
     "numpy": Entry("NumPy by hand", "benchmarks.contenders.numpy_by_hand", convolutions=False),
     "torch": Entry("PyTorch default", "benchmarks.contenders.pytorch_default"),
     "torch-best": Entry("PyTorch best", "benchmarks.contenders.pytorch_best"),
     "torch-compile": Entry("torch.compile", "benchmarks.contenders.pytorch_compile"),
     "jax": Entry("jax.jit + optax", "benchmarks.contenders.jax_jit"),
+    "jax-loop": Entry("jax.lax.fori_loop + optax", "benchmarks.contenders.jax_loop"),
 }
 
 

@@ -1,4 +1,4 @@
-"""tinygrad_mlp with `tg.capture` around the step, batch and all: what its Trainer does by itself."""
+"""tinygrad_mlp with `tg.capture` around the step, batch and all, called step by step."""
 
 from __future__ import annotations
 

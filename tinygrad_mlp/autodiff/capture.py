@@ -13,7 +13,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 import numpy as np
 
@@ -161,7 +161,7 @@ class Captured(Generic[P, R]):
                 f"each: got tables of shapes {[array.shape for array in arrays]}, expected one length of at least 1"
             )
         steps, outline, parts, looping = lengths.pop(), None, list[list[Any]](), None
-        call: Callable[..., Any] = self
+        call = cast("Callable[..., Any]", self)
         while self.finished < steps:
             left = [array[self.finished :] for array in arrays]
             row = [
