@@ -19,6 +19,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.all_cpus import AllCpus
+from benchmarks.calm import Calm
 from benchmarks.contenders.common import write_handout
 from benchmarks.machine import usable_cpus
 from benchmarks.processes import MissingError, Workers
@@ -82,8 +84,13 @@ def measure(settings: Settings, threads: int) -> Epochs:
                 continue
             timed(worker, 1)  # compiles
             timers[name] = partial(timed, worker, 1 if settings.quick else _BLOCK)
+        cpus = AllCpus()
         rounds = measure_rounds(
-            timers, 2 if settings.quick else settings.rounds, seed=settings.seed, foreign_limit=settings.foreign_limit
+            timers,
+            2 if settings.quick else settings.rounds,
+            seed=settings.seed,
+            foreign_limit=settings.foreign_limit,
+            calm=Calm(settings.patience, cpus, cpus.alone),
         )
         return Epochs(rounds, threads, missing)
 
