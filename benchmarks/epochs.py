@@ -1,4 +1,4 @@
-"""Seconds of an epoch of a small net: our Trainer beside PyTorch, with a DataLoader and with tensors in memory.
+"""Seconds of an epoch of a small net: our Trainer beside its bare steps, and PyTorch with and without a DataLoader.
 
     python -m benchmarks.epochs --peers-python /opt/other/bin/python
 
@@ -35,8 +35,10 @@ __all__ = ["CONTENDERS", "Epochs", "measure"]
 
 WORKLOAD = "W1"
 OURS = "tinygrad_mlp"
+BARE = "its captured steps alone"
 CONTENDERS = {
     OURS: "benchmarks.contenders.epochs_ours",
+    BARE: "benchmarks.contenders.epochs_bare",
     "PyTorch, DataLoader": "benchmarks.contenders.epochs_pytorch",
     "PyTorch, tensors in memory": "benchmarks.contenders.epochs_pytorch_preloaded",
 }
@@ -74,7 +76,7 @@ def measure(settings: Settings, threads: int) -> Epochs:
         write_handout(Path(folder), WORKLOAD, Images.load().handout(WORKLOADS[WORKLOAD], settings.seed))
         timers = {}
         for name, module in CONTENDERS.items():
-            python = sys.executable if name == OURS else settings.peers_python
+            python = sys.executable if name in (OURS, BARE) else settings.peers_python
             worker = workers.start(name, module, python=python, threads=threads)
             try:
                 worker.call("prepare", workload=WORKLOAD, folder=folder, threads=threads)
