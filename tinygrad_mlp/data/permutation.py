@@ -46,7 +46,7 @@ def random_words(count: int, seed: int, purpose: Purpose, counter: int = 0) -> N
 
 
 def permutation(count: int, seed: int, purpose: Purpose, counter: int = 0) -> NDArray[np.int64]:
-    """The numbers 0 to count - 1 in random order, (count,) int64: by random 64-bit keys, where these are equal by size."""
+    """The numbers 0 to count - 1 in random order, (count,) int64: sorted by random 64-bit keys, equal ones by size."""
     keys = random_words(count, seed, purpose, counter)
     # Each number in the low bits of its key: so they are sorted at twice the speed of argsort, and in the same order
     # unless two keys differ in those bits alone.
