@@ -1,4 +1,4 @@
-"""What all tests share: hypothesis profiles, and a default generator that starts alike in each test.
+"""What all tests share: hypothesis profiles, and a default generator and a number of threads that are alike in each.
 
 `ci` is quick and the same every time, `thorough` draws more and anew; HYPOTHESIS_PROFILE chooses.
 """
@@ -18,7 +18,11 @@ settings.register_profile("thorough", max_examples=500, deadline=None, print_blo
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
+_THREADS = tg.get_num_threads()
+
+
 @pytest.fixture(autouse=True)
-def _default_generator() -> None:
-    """No test's numbers depend on the tests that ran before it."""
+def _the_same_beginning() -> None:
+    """No test depends on the tests that ran before it, in their numbers or threads."""
     tg.manual_seed(0)
+    tg.set_num_threads(_THREADS)
