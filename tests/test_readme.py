@@ -72,3 +72,12 @@ def test_the_experiment_runs_and_is_verified(tmp_path: Path) -> None:
     printed = call("-m", "tinygrad_mlp", "verify", "runs/width-quick", "--study", "width.py", "--rerun", "1")
     assert "the same bits" in printed
     assert "all is as reported" in printed
+
+
+def test_the_claims_are_those_that_the_studies_have_published() -> None:
+    result = subprocess.run(
+        [sys.executable, "examples/published_claims.py"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("<details>") == len(list((ROOT / "examples/reports/results").glob("*.md")))
+    assert result.stdout in README, "put what `python examples/published_claims.py` prints into README.md"

@@ -15,7 +15,7 @@ from tests.autodiff.twins import Training, bits, check_alike, mlp, twins
 from tinygrad_mlp import nn, optim
 from tinygrad_mlp.autodiff.capture import Captured, capture
 from tinygrad_mlp.autodiff.tensor import Tensor
-from tinygrad_mlp.errors import ArgumentError, CaptureError, IndexRangeError, NonFiniteError, ShapeError
+from tinygrad_mlp.errors import ArgumentError, CaptureError, DtypeError, IndexRangeError, NonFiniteError, ShapeError
 from tinygrad_mlp.nn import functional as F
 
 STEPS = 60
@@ -283,3 +283,8 @@ def test_tables_of_different_lengths_or_none(shapes: tuple[tuple[int, ...], ...]
         captured.each(*[tg.zeros(*shape) for shape in shapes])
     with pytest.raises(ShapeError):
         captured.each()
+
+
+def test_what_is_no_table() -> None:
+    with pytest.raises(DtypeError, match="each: got a list, expected Tensors or arrays"):
+        capture(lambda x: x + 1.0).each([1.0, 2.0])

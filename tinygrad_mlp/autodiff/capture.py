@@ -22,8 +22,8 @@ from tinygrad_mlp.autodiff.profile import Profile
 from tinygrad_mlp.autodiff.recording import Recording
 from tinygrad_mlp.autodiff.structure import flatten, flatten_arguments, unflatten
 from tinygrad_mlp.autodiff.tensor import Tensor, wrap
-from tinygrad_mlp.errors import ArgumentError, CaptureError, ShapeError
-from tinygrad_mlp.kernels.launch import Array
+from tinygrad_mlp.errors import ArgumentError, CaptureError, DtypeError, ShapeError
+from tinygrad_mlp.kernels.launch import Array, is_array
 from tinygrad_mlp.kernels.observe import observer
 from tinygrad_mlp.kernels.threads import get_num_threads, is_forked
 
@@ -146,15 +146,15 @@ class Captured(Generic[P, R]):
 
         Raises
         ------
-        ShapeError
-            Tables of different lengths, or of none.
+        ShapeError, DtypeError
+            Tables of different lengths, or of none; something else than a Tensor or an array.
 
         Whatever the step raises, with all as it was before that step; `finished` says how many were made before.
 
         >>> losses = step.each(tg.randn(100, 64, 784), tg.randint(0, 10, (100, 64)))        # 100 steps
         """
         self.finished = 0
-        arrays = [table.array if isinstance(table, Tensor) else table for table in tables]
+        arrays = list(map(_table, tables))
         lengths = {len(array) if array.ndim else 0 for array in arrays}
         if len(lengths) != 1 or 0 in lengths:
             raise ShapeError(
@@ -223,6 +223,14 @@ class Captured(Generic[P, R]):
             return
         name = getattr(self.step, "__qualname__", repr(self.step))
         warnings.warn(f"capture: {name} runs without capture from now on: {reason}", CaptureWarning, stacklevel=3)
+
+
+def _table(table: Any) -> Array:
+    if isinstance(table, Tensor):
+        return table.array
+    if not is_array(table):
+        raise DtypeError(f"each: got a {type(table).__name__}, expected Tensors or arrays with a row for each step")
+    return table
 
 
 def _one_row(result: Any) -> Any:
