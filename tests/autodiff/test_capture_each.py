@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -288,3 +290,24 @@ def test_tables_of_different_lengths_or_none(shapes: tuple[tuple[int, ...], ...]
 def test_what_is_no_table() -> None:
     with pytest.raises(DtypeError, match="each: got a list, expected Tensors or arrays"):
         capture(lambda x: x + 1.0).each([1.0, 2.0])
+
+
+def test_ctrl_c_is_heard_between_steps() -> None:
+    _, other, captured = twins()
+    by_calls = mlp()
+    row, labels = tables(1)
+    x, y = (Tensor(np.broadcast_to(table.array[0], (10**6, *table.shape[1:]))) for table in (row, labels))
+    captured.each(x[:40], y[:40])
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        threading.Timer(0.2, signal.raise_signal, [signal.SIGINT]).start()
+        with pytest.raises(KeyboardInterrupt):
+            captured.each(x, y)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert is_native(captured)
+    assert 0 < captured.finished < 10**6
+    step = capture(by_calls.step)
+    for _ in range(40 + captured.finished):
+        step(row[0], labels[0])
+    check_alike(by_calls, other)

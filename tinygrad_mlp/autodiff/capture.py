@@ -10,6 +10,7 @@ would repeat, is found out.
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -33,6 +34,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _MOST = 8  # recordings of one step
+# So many seconds of steps are run in one loop, and then the next: between two of them Python hears Ctrl-C.
+_LOOP_SECONDS = 0.05
 
 
 class CaptureWarning(UserWarning):
@@ -87,6 +90,7 @@ class Captured(Generic[P, R]):
         """Whether the step runs as it is, since it cannot be replayed."""
         self.finished = 0
         """How many steps the last call of `each` has made."""
+        self._in_a_loop = 32  # steps
         self.__doc__ = step.__doc__
         self.__wrapped__ = step
 
@@ -160,29 +164,36 @@ class Captured(Generic[P, R]):
             raise ShapeError(
                 f"each: got tables of shapes {[array.shape for array in arrays]}, expected one length of at least 1"
             )
-        steps, outline, parts, looping = lengths.pop(), None, list[list[Any]](), None
+        steps, outline, parts, by_itself = lengths.pop(), None, list[list[Any]](), False
         call = cast("Callable[..., Any]", self)
         while self.finished < steps:
-            left = [array[self.finished :] for array in arrays]
+            left = [array[self.finished : self.finished + self._in_a_loop] for array in arrays]
             row = [
                 wrap(first) if isinstance(table, Tensor) else first
                 for table, first in zip(tables, [array[:1].reshape(array.shape[1:]) for array in left], strict=True)
             ]
-            # A loop that has ended early leaves the next step to be called by itself, which says why.
-            looping = self._looping(row) if looping is None else None
+            looping = None if by_itself else self._looping(row)
             if looping is None:
                 for target, source in kept:
                     np.copyto(target, source)
                 results, outline = flatten(call(*row))
                 parts.append([_one_row(result) for result in results])
-                self.finished += 1
+                self.finished, by_itself = self.finished + 1, False
             else:
-                try:
-                    outline, results = looping.replay_each(left, kept)
-                finally:
-                    self.finished += looping.finished
+                outline, results = self._loop(looping, left, kept)
                 parts.append(results)
+                by_itself = looping.finished < len(left[0])  # the next step then says why
         return unflatten(outline, map(_joined, zip(*parts, strict=True)))
+
+    def _loop(self, looping: Recording, tables: list[Array], kept: Sequence[tuple[Array, Array]]) -> Any:
+        """The outline and the results of steps that follow each other; sees to how many come next."""
+        start = time.perf_counter()
+        try:
+            return looping.replay_each(tables, kept)
+        finally:
+            self.finished += looping.finished
+            pace = (time.perf_counter() - start) / len(tables[0])
+            self._in_a_loop = max(1, min(4 * self._in_a_loop, int(_LOOP_SECONDS / pace)))
 
     def _looping(self, row: list[Any]) -> Recording | None:
         """The recording that runs steps on rows like this one with no Python between them, if there is one."""
