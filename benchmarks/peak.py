@@ -38,7 +38,7 @@ from benchmarks.statistics import median
 from tinygrad_mlp.kernels.launch import Array, launch
 from tinygrad_mlp.kernels.simd import TARGET
 
-__all__ = ["Peaks", "Rate", "cache_bytes", "measure"]
+__all__ = ["Peaks", "Rate", "cache_bytes", "measure", "measure_multiply_adds"]
 
 
 @dataclass(frozen=True)
@@ -218,9 +218,19 @@ def _rate(loop: _Loop, repeats: int, times: Sequence[float]) -> Rate:
     return Rate(loop.loop, loop.place, loop.threads, best, middle, loop.unit)
 
 
+def measure_multiply_adds(settings: Settings) -> dict[int, float]:
+    """GFLOP/s of float32 multiply-adds in registers, by number of threads."""
+    rates = _measured(settings, [_chains(np.float32, threads) for threads in settings.threads])
+    return {rate.threads: rate.best for rate in rates}
+
+
 def measure(settings: Settings) -> Peaks:
     """Run every loop on each number of threads, in interleaved blocks."""
-    loops = [loop for threads in settings.threads for loop in _loops(threads)]
+    rates = _measured(settings, [loop for threads in settings.threads for loop in _loops(threads)])
+    return Peaks(rates, 8 * TARGET.vector_bytes, cache_bytes())
+
+
+def _measured(settings: Settings, loops: Sequence[_Loop]) -> tuple[Rate, ...]:
     block, rounds = (0.004, 3) if settings.quick else (0.02, 25)
     for loop in loops:
         loop.runs[0](1)  # compile
@@ -233,8 +243,7 @@ def measure(settings: Settings) -> Peaks:
                 taken.append(team.seconds(loop, count))
     finally:
         team.close()
-    rates = tuple(_rate(*measured) for measured in zip(loops, repeats, times, strict=True))
-    return Peaks(rates, 8 * TARGET.vector_bytes, cache_bytes())
+    return tuple(_rate(*measured) for measured in zip(loops, repeats, times, strict=True))
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -24,6 +25,8 @@ class TrainingSteps:
     settings: Settings
     data: str
     source: str
+    limits: Mapping[int, float]
+    """GFLOP/s of multiply-adds that this machine has reached, by number of threads."""
 
     @property
     def contenders(self) -> list[str]:
@@ -94,6 +97,8 @@ class TrainingSteps:
             "as the fastest peer": [_text(row.against_fastest()) for row in self.rows],
             "wanted": [f"{row.workload.target:.1f}" if row.workload.target else "" for row in self.rows],
             "as PyTorch default": [_text(row.against_default()) for row in self.rows],
+            "least time of its multiply-adds": [f"{1e6 * self.least_seconds(row, most):,.0f} us" for row in self.rows],
+            "as a part of our time": [self._share(row) for row in self.rows],
             f"our time, {most} by {least} threads": [_text(row.thread_ratio()) for row in self.rows],
             "largest spread": [f"±{100 * row.spread():.1f} %" for row in self.rows],
             "blocks repeated": [
@@ -105,10 +110,23 @@ class TrainingSteps:
                 table.add_row(name, *row_cells)
         return table
 
+    def least_seconds(self, row: Row, threads: int) -> float:
+        """What a step's multiply-adds take at the machine's limit."""
+        return 2 * row.workload.multiply_adds / self.limits[threads] / 1e9
+
+    def _share(self, row: Row) -> str:
+        ours = row.of("ours")
+        return f"{100 * self.least_seconds(row, ours[-1].threads) / row.seconds(ours[-1]):.0f} %" if ours else ""
+
     def _lines(self) -> list[str]:
         lines = [f"{row.workload.name}: {row.workload.title}" for row in self.rows]
         if mean := self.geometric_mean():
             lines.append(f"Geometric mean of all rows: {mean} times as fast as PyTorch default.")
+        reached = " / ".join(f"{self.limits[threads]:.0f}" for threads in self.settings.threads)
+        lines.append(
+            f"Multiply-adds in registers reach {reached} GFLOP/s here; those of convolutions are counted as of the "
+            "direct sum, of which Winograd's transform needs fewer than half."
+        )
         if any(row.rounds for row in self.rows):
             lines.append(
                 f"A figure is the median of {self.settings.rounds} blocks of {self.settings.block_seconds:g} s, each "
@@ -151,6 +169,7 @@ class TrainingSteps:
         mean = self.geometric_mean()
         return {
             "data": {"name": self.data, "source": self.source},
+            "multiply_add_gflops": {str(threads): rate for threads, rate in self.limits.items()},
             "rows": {row.workload.name: self._row_as_json(row) for row in self.rows},
             "geometric_mean_over_pytorch_default": asdict(mean) if mean else None,
             "missing": self.missing,
@@ -167,6 +186,7 @@ class TrainingSteps:
         return {
             "title": row.workload.title,
             "target": row.workload.target,
+            "multiply_adds": row.workload.multiply_adds,
             "microseconds": {
                 name: {str(run.threads): row.seconds(run) * 1e6 for run in row.of(name)} for name in self.contenders
             },

@@ -20,6 +20,7 @@ import numpy as np
 from benchmarks.all_cpus import AllCpus
 from benchmarks.calm import Calm
 from benchmarks.contenders.common import Handout, write_handout
+from benchmarks.peak import measure_multiply_adds
 from benchmarks.reference import Reference
 from benchmarks.rounds import MissingError, Timer, Worker, WorkerError, Workers, steps_per_block, timed
 from benchmarks.rounds import measure as measure_rounds
@@ -79,13 +80,14 @@ def loss_error(losses: Sequence[float], reference: Sequence[float]) -> float:
 def measure(settings: Settings, say: Say = lambda text: None) -> TrainingSteps:
     """Measure the workloads that the settings name; `say` is told what is going on."""
     images = Images.load()
+    limits = measure_multiply_adds(settings)
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="speed-") as folder:
         for workload in (WORKLOADS[name] for name in settings.workloads or WORKLOADS):
             handout = images.handout(workload, settings.seed)
             write_handout(Path(folder), workload.name, handout)
             rows.append(_measure_row(workload, Path(folder), _reference(workload, handout), settings, say))
-    return TrainingSteps(rows, settings, images.name, images.source)
+    return TrainingSteps(rows, settings, images.name, images.source, limits)
 
 
 def _reference(workload: Workload, handout: Handout) -> list[float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple, TypeAlias
@@ -67,6 +68,26 @@ def parameters_of(layer: Layer) -> list[ParameterSpec]:
     return []
 
 
+def _products(layers: tuple[Layer, ...]) -> Iterator[int]:
+    """The multiply-adds of one image in each product or convolution, in their order."""
+    side = 28
+    for kind, *rest in layers:
+        sizes = [int(size) for size in rest]
+        if kind == "linear":
+            yield sizes[0] * sizes[1]
+        elif kind == "conv":
+            yield side**2 * sizes[0] * sizes[1] * sizes[2] ** 2
+        elif kind == "max_pool":
+            side //= sizes[0]
+        elif kind == "residual":
+            inputs, outputs, stride = sizes
+            side = -(-side // stride)
+            yield side**2 * inputs * outputs * 9
+            yield side**2 * outputs * outputs * 9
+            if inputs != outputs or stride != 1:
+                yield side**2 * inputs * outputs  # the shortcut
+
+
 @dataclass(frozen=True)
 class Workload:
     """A net and how it is trained, with cross-entropy, in float32; each step on images drawn at random."""
@@ -107,6 +128,12 @@ class Workload:
     def parameters(self) -> list[ParameterSpec]:
         """Of all layers, in the order of PyTorch's `parameters()`."""
         return [spec for layer in self.layers for spec in parameters_of(layer)]
+
+    @property
+    def multiply_adds(self) -> int:
+        """Of a step: forward, for the gradients of weights, and for those of inputs but of the images."""
+        first, *others = _products(self.layers)
+        return self.batch * (2 * first + 3 * sum(others))
 
     @property
     def is_convolutional(self) -> bool:

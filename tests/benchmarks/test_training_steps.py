@@ -7,9 +7,11 @@ import math
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from rich.console import Console
 
+import tinygrad_mlp as tg
 from benchmarks import step_results
 from benchmarks.contenders.numpy_by_hand import NumpyStep
 from benchmarks.contenders.ours_eager import EagerStep
@@ -53,6 +55,23 @@ def test_loss_error() -> None:
     assert loss_error([1.0, 2.02], [1.0, 2.0]) == pytest.approx(0.01)
     assert loss_error([1.0, math.nan], [1.0, 2.0]) == math.inf
     assert loss_error([1.0], [1.0, 2.0]) == math.inf
+
+
+@pytest.mark.parametrize("name", ["W1", "W2", "W3", "W4", "W7"])
+def test_multiply_adds_are_those_that_are_launched(name: str, few_images: Images) -> None:
+    workload = WORKLOADS[name]
+    step = EagerStep(workload, few_images.handout(workload, 0), 1)
+    step.build()
+    with tg.profile() as times:
+        step.step_on(np.arange(workload.batch) % len(few_images.train))
+    assert sum(kernel.multiply_adds for kernel in times.result.kernels) == workload.multiply_adds
+
+
+def test_multiply_adds_of_convolutions_by_hand() -> None:
+    pooled = 28 * 28 * 9 * 32 * 2 + (14 * 14 * 9 * 32 * 64 + 3136 * 128 + 1280) * 3  # the first convolution has no dx
+    assert WORKLOADS["W6"].multiply_adds == 128 * pooled
+    blocks = 14 * 14 * 9 * 32 * 32 * 2 + 7 * 7 * (9 * 32 * 64 + 9 * 64 * 64 + 32 * 64)
+    assert WORKLOADS["W8"].multiply_adds == 128 * (28 * 28 * 9 * 32 * 2 + (blocks + 640) * 3)
 
 
 @pytest.mark.parametrize("name", list(WORKLOADS))
@@ -182,14 +201,19 @@ def test_ratios_pair_rounds_and_peers_get_the_threads_that_suit_them() -> None:
 
 def test_table_and_json_say_the_same() -> None:
     settings = Settings(threads=(1, 2), workloads=("W1", "W4"))
-    steps = TrainingSteps([row_of(SECONDS), row_of(SECONDS, "W4")], settings, "some images", "somewhere")
+    steps = TrainingSteps(
+        [row_of(SECONDS), row_of(SECONDS, "W4")], settings, "some images", "somewhere", {1: 100.0, 2: 200.0}
+    )
     saved = json.loads(json.dumps(steps.as_json()))
     row = saved["rows"]["W1"]
     assert row["microseconds"]["ours"] == pytest.approx({"1": 1.1e6, "2": 1.1e6})
     assert row["fastest_peer"] == {"contender": "jax", "threads": 2}
     assert row["times_as_fast_as_fastest_peer"]["value"] == pytest.approx(2.0)
     assert saved["geometric_mean_over_pytorch_default"]["value"] == pytest.approx(5.0)
+    assert row["multiply_adds"] == 5_593_600
+    assert saved["multiply_add_gflops"] == {"1": 100.0, "2": 200.0}
     printed = text(steps)
+    assert "56 us" in printed and "0 %" in printed  # 2 · 5.6 million at 200 GFLOP/s, of 1.1 s
     for words in ("1,100,000 / 1,100,000", "jax.jit + optax", "2 threads", "2.00", "2.00–3.00", "some images"):
         assert words in printed
     assert "Geometric mean of all rows: 5.00 [5.00, 6.00] times as fast as PyTorch default." in printed
@@ -199,8 +223,8 @@ def test_one_number_of_threads_has_no_ratio() -> None:
     row = row_of({"ours@2": [1.0], "numpy@2": [2.0]})
     assert row.thread_ratio() is None
     assert row.against_default() is None
-    steps = TrainingSteps([row], Settings(threads=(2,), contenders=("ours", "numpy")), "x", "y")
-    assert "our time" not in text(steps)
+    steps = TrainingSteps([row], Settings(threads=(2,), contenders=("ours", "numpy")), "x", "y", {2: 200.0})
+    assert "our time, " not in text(steps)
     assert steps.geometric_mean() is None
 
 
