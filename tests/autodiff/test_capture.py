@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import namedtuple
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +15,6 @@ from tests.autodiff.twins import Training, batch, bits, check_alike, run_batches
 from tinygrad_mlp import nn, optim
 from tinygrad_mlp.autodiff.capture import CaptureWarning, capture
 from tinygrad_mlp.autodiff.tensor import Tensor
-from tinygrad_mlp.errors import ArgumentError
 from tinygrad_mlp.nn import functional as F
 
 # Long trainings
@@ -74,17 +73,6 @@ def small_cnn() -> Training:
 def inputs(shape: tuple[int, ...], number: int) -> tuple[Tensor, Tensor]:
     rng = np.random.default_rng([71, number])
     return Tensor(rng.normal(size=shape).astype(np.float32)), Tensor(rng.integers(0, 10, shape[0]))
-
-
-@pytest.fixture(params=[1, 2])
-def threads(request: pytest.FixtureRequest) -> Iterator[int]:
-    before = tg.get_num_threads()
-    try:
-        tg.set_num_threads(request.param)
-    except ArgumentError:
-        pytest.skip("this machine has one core")
-    yield request.param
-    tg.set_num_threads(before)
 
 
 @pytest.mark.parametrize(("make", "shape"), [(wide_mlp, (48, 64)), (small_cnn, (16, 1, 8, 8))], ids=["mlp", "cnn"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -87,17 +87,6 @@ def rows_of(results: Any, steps: int) -> list[Any]:
         return {name: row(item, number) for name, item in value.items()} if isinstance(value, dict) else value
 
     return [row(results, number) for number in range(steps)]
-
-
-@pytest.fixture(params=[1, 2])
-def threads(request: pytest.FixtureRequest) -> Iterator[int]:
-    before = tg.get_num_threads()
-    try:
-        tg.set_num_threads(request.param)
-    except ArgumentError:
-        pytest.skip("this machine has one core")
-    yield request.param
-    tg.set_num_threads(before)
 
 
 def is_native(captured: Captured[..., Any]) -> bool:

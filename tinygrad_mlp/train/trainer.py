@@ -16,7 +16,7 @@ from tinygrad_mlp.data.augmentation import Augmentation, AugmentedImages
 from tinygrad_mlp.data.dataset import Dataset
 from tinygrad_mlp.data.loader import DataLoader
 from tinygrad_mlp.data.permutation import check_seed
-from tinygrad_mlp.errors import ArgumentError, DataError, NonFiniteError
+from tinygrad_mlp.errors import ArgumentError, NonFiniteError
 from tinygrad_mlp.kernels.launch import Array
 from tinygrad_mlp.nn import functional as F
 from tinygrad_mlp.nn.module import Module
@@ -28,8 +28,9 @@ from tinygrad_mlp.optim.optimizer import Optimizer
 from tinygrad_mlp.optim.plateau import ReduceLROnPlateau
 from tinygrad_mlp.optim.schedules import LRScheduler
 from tinygrad_mlp.train.callbacks import Callback
+from tinygrad_mlp.train.checks import check_choices, check_parts, count_or_none
 from tinygrad_mlp.train.diagnosis import check_overflow, explained, last_checkpoint
-from tinygrad_mlp.train.evaluation import Loss, LossReport, Views, check_part, evaluate
+from tinygrad_mlp.train.evaluation import Loss, LossReport, Views, evaluate
 from tinygrad_mlp.train.history import History, Row
 from tinygrad_mlp.train.interrupt import CtrlC, leave, say
 from tinygrad_mlp.train.metrics import ClassificationReport
@@ -147,7 +148,7 @@ class Trainer:
         self.shift_to_predict = check_count("Trainer", "shift_to_predict", shift_to_predict, 0)
         self.average = average
         self.clip_norm = None if clip_norm is None else check_range("Trainer", "clip_norm", clip_norm)
-        self.patience = _count_or_none("patience", patience)
+        self.patience = count_or_none("patience", patience)
         self.stop_on = stop_on
         self.keep = keep
         self.epochs = check_count("Trainer", "epochs", epochs)
@@ -156,13 +157,13 @@ class Trainer:
         self.seed = check_seed(seed, "Trainer")
         self.folder = None if out is None else RunFolder(out)
         self.resume = resume
-        self.checkpoint_every = _count_or_none("checkpoint_every", checkpoint_every)
+        self.checkpoint_every = count_or_none("checkpoint_every", checkpoint_every)
         self.checkpoint_seconds = check_range("Trainer", "checkpoint_seconds", checkpoint_seconds)
         self.callbacks = [*make_progress(progress), *callbacks]
         self.capture = capture
         self.config = dict(config or {})
         self.resume_command = resume_command
-        self._check_choices()
+        check_choices(self)
         self.first_groups = [dict(group) for group in optimizer.param_groups]
         self.first_schedule = describe_schedule(schedule, self.schedule_every)
 
@@ -326,27 +327,9 @@ class Trainer:
 
     # Beginning ------------------------------------------------------------------------------------------------------
 
-    def _check_choices(self) -> None:
-        if self.stop_on not in ("loss", "increases"):
-            raise ArgumentError(f"Trainer: stop_on={self.stop_on!r}, expected 'loss' or 'increases'")
-        if self.keep not in ("best", "last"):
-            raise ArgumentError(f"Trainer: keep={self.keep!r}, expected 'best' or 'last'")
-        if self.schedule_every not in ("batch", "epoch"):
-            raise ArgumentError(f"Trainer: schedule_every={self.schedule_every!r}, expected 'batch' or 'epoch'")
-        if isinstance(self.schedule, ReduceLROnPlateau) and self.schedule_every == "batch":
-            raise ArgumentError("Trainer: ReduceLROnPlateau looks at the validation loss, once an epoch")
-        if self.resume and self.folder is None:
-            raise ArgumentError("Trainer: resume=True needs the run's folder, out=...")
-
     def _begin(self, train: Dataset, val: Dataset | None) -> None:
         """Check the data, make the loader, and open the run folder at the first call."""
-        check_part(train, "train")
-        if val is not None:
-            check_part(val, "validate")
-            if isinstance(val, AugmentedImages):
-                raise DataError(f"Trainer.fit: got {val!r} to validate on, but only training images are augmented")
-        elif self.patience is not None or isinstance(self.schedule, ReduceLROnPlateau):
-            raise ArgumentError("Trainer: patience and ReduceLROnPlateau need validation data: fit(train, val)")
+        check_parts(self, train, val)
         drawn = train if self.augmentation is None else AugmentedImages(train, self.augmentation, self.seed)
         self.loader = DataLoader(drawn, self.batch_size, shuffle=True, drop_last=self.drop_last, seed=self.seed)
         self.val = val
@@ -420,7 +403,3 @@ class Trainer:
             check_overflow(self)
             self.folder.save(*gather(self))
         self._saved_at = time.monotonic()
-
-
-def _count_or_none(name: str, value: int | None) -> int | None:
-    return None if value is None else check_count("Trainer", name, value)
