@@ -109,7 +109,7 @@ def _dress(axes: Axes, panel: Panel, contenders: Sequence[str], ours: str, is_fi
             label.set_fontweight("bold")
     axes.set_title(panel.name, loc="left", fontsize=10, weight="bold", color=_INK, pad=24)
     axes.text(
-        0, 1.02, panel.subtitle, transform=axes.transAxes, va="bottom", fontsize=6.7, color=_FAINT, linespacing=1.25
+        0, 1.02, panel.subtitle, transform=axes.transAxes, va="bottom", fontsize=6.2, color=_FAINT, linespacing=1.25
     )
     axes.locator_params(axis="x", nbins=3)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
@@ -129,7 +129,12 @@ def draw_picture(picture: Picture) -> Figure:
     figure = Figure(figsize=(_WIDTH, height), dpi=_DPI, facecolor="white")
     grid = figure.subplots(rows, columns, squeeze=False)
     figure.subplots_adjust(
-        left=0.135, right=0.995, top=1 - 1.13 / height, bottom=0.66 / height, wspace=0.1, hspace=between / bars
+        left=0.0072 * max(map(len, contenders), default=0),
+        right=0.995,
+        top=1 - 1.13 / height,
+        bottom=0.66 / height,
+        wspace=0.1,
+        hspace=between / bars,
     )
     for place, axes in enumerate(grid.flat):
         if place >= len(picture.panels):

@@ -134,7 +134,7 @@ class TrainingSteps:
             )
         if nets := {row.workload.name for row in self.rows if row.workload.is_convolutional}:
             lacking = [CONTENDERS[name].title for name in self.contenders if not CONTENDERS[name].convolutions]
-            lines += [f"{title} has no convolutions, and no figure for {', '.join(sorted(nets))}." for title in lacking]
+            lines += [f"{title} is left out of nets with convolutions: {', '.join(sorted(nets))}." for title in lacking]
         steps = " or ".join(map(str, sorted({row.workload.check_steps for row in self.rows}, reverse=True)))
         lines.append(
             f"Before, all trained {steps} steps from the same weights on the same batches; losses agreed with "
