@@ -17,7 +17,7 @@ from tinygrad_mlp.kernels.launch import Array
 from tinygrad_mlp.kernels.native import NativeCalls, is_native
 from tinygrad_mlp.kernels.program import Failure, Program
 from tinygrad_mlp.kernels.status import status_error
-from tinygrad_mlp.kernels.threads import go_parallel, parallel_lock
+from tinygrad_mlp.kernels.threads import go_parallel, parallel_lock, team
 
 __all__ = ["Loop", "has_loop"]
 
@@ -58,7 +58,8 @@ class Loop:
         copied = [*given, *taken, *(array for pair in kept for array in pair)]
         self._native: NativeCalls | None = None
         if all(map(is_native, launches)) and all(array.flags.c_contiguous for array in copied):
-            self._native = NativeCalls(launches, program.status, kept, [*given, *self._options], taken)
+            helpers = (team().awake_at, program.threads - 1) if program.threads > 1 else None
+            self._native = NativeCalls(launches, program.status, kept, [*given, *self._options], taken, helpers)
 
     def run(self, given: Sequence[Array], taken: Sequence[Array]) -> None:
         """Run a round for each row of the tables: all, or those before one in which a Python function raises.
@@ -87,19 +88,28 @@ class Loop:
         program, rounds, ended = self._program, len(given[0]), 0
         go_back = [rewinds() for rewinds in self._rewinds]
         options, possible = self._ahead(rounds)
+        tables = [*given, *options, *taken]
         try:
             with parallel_lock if program.threads > 1 else nullcontext():
-                if program.threads > 1:
-                    go_parallel(program.threads)
-                ended = native.run_many(possible, [*given, *options, *taken])
+                while self.finished < possible and not program.status[0]:
+                    if program.threads > 1:
+                        go_parallel(program.threads)  # also helpers that fell asleep in a round
+                    ended = self._go_on(native, possible, tables)
         finally:
-            self.finished = native.finished
             if self.finished < rounds:
                 self._go_on_from(go_back)
         if program.status[0]:
             number = self._numbers[ended]
             self._move(number)
             raise Failure(number, status_error(program.launches[number].name, program.status))
+
+    def _go_on(self, native: NativeCalls, rounds: int, tables: Sequence[Array]) -> int:
+        """Run what is left of so many rounds, as far as it goes; returns the number of the last launch."""
+        done = self.finished
+        try:
+            return native.run_many(rounds - done, [table[done:] for table in tables])
+        finally:
+            self.finished = done + native.finished
 
     def _ahead(self, rounds: int) -> tuple[list[Array], int]:
         """A table of what Python writes in each round, and for how many rounds it does so without an error.

@@ -55,6 +55,9 @@ class NativeCalls:
     given, taken:
         Arrays that a round gets anew before its first launch, and those that are taken after its last one: `run_many`
         is handed a table for each, with a row for each round.
+    helpers:
+        The address of a count of threads that help, and how many there should be: a round after the first begins only
+        while there are. Else `run_many` comes back, so that they can be woken.
 
     All arrays of which copies are made are C-contiguous.
     """
@@ -66,11 +69,12 @@ class NativeCalls:
         kept: Sequence[tuple[Array, Array]] = (),
         given: Sequence[Array] = (),
         taken: Sequence[Array] = (),
+        helpers: tuple[int, int] | None = None,
     ) -> None:
         name = f"calls_{next(_names)}"
         binding.initialize_native_target()
         binding.initialize_native_asmprinter()
-        module = binding.parse_assembly("\n".join(_code(name, launches, status, kept, given, taken)))
+        module = binding.parse_assembly("\n".join(_code(name, launches, status, kept, given, taken, helpers)))
         machine = binding.Target.from_default_triple().create_target_machine(opt=0)
         self._engine = binding.create_mcjit_compiler(module, machine)
         self._engine.finalize_object()
@@ -95,6 +99,8 @@ class NativeCalls:
     def run_many(self, rounds: int, tables: Sequence[Array]) -> int:
         """Run so many rounds, or up to a launch that sets the status word: its number is returned, or that of all.
 
+        There may be fewer: see `helpers`, and `finished`.
+
         Tables are C-contiguous, of `given` and then of `taken`.
         """
         self._tables[:] = [table.ctypes.data for table in tables]
@@ -114,6 +120,7 @@ def _code(
     kept: Sequence[tuple[Array, Array]],
     given: Sequence[Array],
     taken: Sequence[Array],
+    helpers: tuple[int, int] | None,
 ) -> list[str]:
     """LLVM's text for the function: rounds of copies, calls and copies, and a way out where a call fails."""
     return [
@@ -127,7 +134,10 @@ def _code(
         "%round = phi i64 [0, %start], [%next, %tail]",
         "store i64 %round, ptr %finished",
         "%more = icmp slt i64 %round, %rounds",
-        "br i1 %more, label %body, label %end",
+        "br i1 %more, label %ready, label %end",
+        "ready:",
+        *([] if helpers is None else _wait_for(*helpers)),
+        "br label %body",
         "body:",
         *itertools.chain(*(_copy(_argument(to.ctypes.data), _argument(of.ctypes.data), to) for to, of in kept)),
         *itertools.chain(*(_row(i, array, is_given=True) for i, array in enumerate(given))),
@@ -140,6 +150,18 @@ def _code(
         "end:",
         f"ret i32 {len(launches)}",
         "}",
+    ]
+
+
+def _wait_for(address: int, helpers: int) -> list[str]:
+    """Leave after a round where fewer threads are awake than help."""
+    return [
+        f"%awake = load atomic i64, {_argument(address)} monotonic, align 8",
+        f"%enough = icmp sge i64 %awake, {helpers}",
+        "%first = icmp eq i64 %round, 0",
+        "%go = or i1 %enough, %first",
+        "br i1 %go, label %on, label %end",
+        "on:",
     ]
 
 

@@ -211,7 +211,9 @@ class Team:
         self._engine = binding.create_mcjit_compiler(binding.parse_assembly(_code(triple)), machine)
         self._engine.finalize_object()
         self._help: Callable[[], None] = ctypes.CFUNCTYPE(None)(self._engine.get_function_address("help"))
-        self._awake = ctypes.c_int64.from_address(self._engine.get_global_value_address("awake"))
+        self.awake_at: int = self._engine.get_global_value_address("awake")
+        """The address of the number of helpers that are awake, an int64."""
+        self._awake = ctypes.c_int64.from_address(self.awake_at)
         self._bells: list[threading.Event] = []
         looks = ctypes.c_int64.from_address(self._engine.get_global_value_address("enough"))
         looks.value = round(_FIRST_LOOKS * _AWAKE / min(self._seconds_awake() for _ in range(3)))
