@@ -102,4 +102,4 @@ def test_helpers_that_fall_asleep_in_a_round_are_woken_for_the_next(monkeypatch:
     loop.run([np.zeros((20, 1))], [])
     assert loop.finished == 20
     assert (counts == 20).all()
-    assert len(woken) > 10
+    assert len(woken) > 1  # without a look at who is awake, once
