@@ -136,7 +136,7 @@ def _code(
         "%more = icmp slt i64 %round, %rounds",
         "br i1 %more, label %ready, label %end",
         "ready:",
-        *([] if helpers is None else _wait_for(*helpers)),
+        *([] if helpers is None else _while_awake(*helpers)),
         "br label %body",
         "body:",
         *itertools.chain(*(_copy(_argument(to.ctypes.data), _argument(of.ctypes.data), to) for to, of in kept)),
@@ -153,8 +153,8 @@ def _code(
     ]
 
 
-def _wait_for(address: int, helpers: int) -> list[str]:
-    """Leave after a round where fewer threads are awake than help."""
+def _while_awake(address: int, helpers: int) -> list[str]:
+    """A way out after a round, where fewer threads are awake than should help."""
     return [
         f"%awake = load atomic i64, {_argument(address)} monotonic, align 8",
         f"%enough = icmp sge i64 %awake, {helpers}",

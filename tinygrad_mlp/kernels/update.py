@@ -241,8 +241,7 @@ def adadelta_step(
 @kernel(writes=("counts",), flat=True)
 def count_up(counts: Array) -> None:
     """One more: counts += 1."""
-    for i in range(counts.size):
-        counts[i] += 1
+    count_step(counts)
 
 
 @kernel(writes=("average",))
