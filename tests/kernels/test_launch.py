@@ -55,6 +55,14 @@ def launch_test_squares(x: Any, out: Any) -> None:
             out[i] = x[i] * x[i]
 
 
+@kernel(writes=("out",), parallel=True)
+def launch_test_total(x: Any, out: Any) -> None:
+    total = 0.0
+    for i in prange(x.size):
+        total += x[i]
+    out[0] = total
+
+
 def layouts(x: Any) -> dict[str, Any]:
     """The same values as kernels must not see them."""
     wide = np.zeros((x.shape[0], 2 * x.shape[1]), x.dtype)
@@ -149,6 +157,12 @@ def test_two_kernels_of_one_name_are_refused_but_a_module_may_be_reloaded() -> N
     with pytest.raises(ArgumentError, match="two kernels are called 'launch_test_twin'"):
         kernel(writes=("out",))(twin("elsewhere"))
     assert repr(KERNELS.pop("launch_test_twin")) == "Kernel(launch_test_twin)"
+
+
+def test_a_kernel_that_adds_up_over_its_tasks_is_refused() -> None:
+    """Threads of the team have no number of their own, by which Numba tells their parts of a sum apart."""
+    with pytest.raises(ArgumentError, match="launch_test_total: adds up over the tasks of a prange, which loses parts"):
+        launch_test_total.threaded()(np.ones(5), np.empty(1))
 
 
 # The status word.

@@ -10,6 +10,8 @@ which bits could depend on their number.
 
 import math
 
+import numpy as np
+
 from tinygrad_mlp.kernels import approx
 from tinygrad_mlp.kernels.launch import Array, device, kernel, prange, select
 from tinygrad_mlp.kernels.status import NOT_FINITE
@@ -297,11 +299,14 @@ def check_finite(x: Array, status: Array) -> None:
     """Set `status` to the first NaN or infinity of the 1-d array x, unless an earlier error stands there already."""
     if status[0] != 0:
         return
-    bad_blocks = 0
-    for block in prange((x.size + _FINITE_BLOCK - 1) // _FINITE_BLOCK):
-        bad_blocks += _has_bad(x[block * _FINITE_BLOCK : (block + 1) * _FINITE_BLOCK])
-    if bad_blocks > 0:
-        position = 0
+    is_bad = np.zeros((x.size + _FINITE_BLOCK - 1) // _FINITE_BLOCK, np.bool_)
+    for block in prange(is_bad.size):
+        is_bad[block] = _has_bad(x[block * _FINITE_BLOCK : (block + 1) * _FINITE_BLOCK])
+    first = 0
+    while first < is_bad.size and not is_bad[first]:
+        first += 1
+    if first < is_bad.size:
+        position = first * _FINITE_BLOCK
         while not _has_bad(x[position : position + 1]):
             position += 1
         status[0], status[1], status[2], status[3] = NOT_FINITE, position, 0, x.size

@@ -40,7 +40,7 @@ from tinygrad_mlp.errors import ArgumentError, DtypeError
 from tinygrad_mlp.kernels.cache import kernel_cache
 from tinygrad_mlp.kernels.observe import Launch, thread_state
 from tinygrad_mlp.kernels.status import status_error
-from tinygrad_mlp.kernels.threads import get_num_threads, go_parallel, is_forked, parallel_lock, team
+from tinygrad_mlp.kernels.threads import get_num_threads, go_parallel, is_forked, parallel_lock, run_on_team
 
 __all__ = [
     "KERNELS",
@@ -176,7 +176,7 @@ class Kernel:
         dispatcher: Any = numba.njit(parallel=parallel, **self.flags)(self.function)
         dispatcher._cache = kernel_cache(self.function, f"parallel={parallel}")
         if parallel:
-            dispatcher._compile_for_args = _on_team(dispatcher._compile_for_args)
+            run_on_team(dispatcher)
         return dispatcher
 
     def canonical(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -211,16 +211,6 @@ class Kernel:
         return self.threaded_code
 
 
-def _on_team(compile_for: Callable[..., Any]) -> Callable[..., Any]:
-    """A dispatcher's way of compiling, or loading, and calling: the code's parallel loops run on the package's team."""
-
-    def compile_and_call(*args: Any) -> Any:
-        with team().bound():
-            return compile_for(*args)
-
-    return compile_and_call
-
-
 KERNELS: dict[str, Kernel] = {}
 
 
@@ -246,7 +236,8 @@ def kernel(
         False for a kernel that is plain NumPy.
     parallel:
         It splits its work with `prange` over blocks whose bounds depend on shapes alone, and writes each output element
-        from one block, so that its bits do not depend on the number of threads. `launch(..., work=n)` decides by n.
+        from one block, so that its bits do not depend on the number of threads; a sum over blocks is refused.
+        `launch(..., work=n)` decides by n.
     sums_only:
         It does nothing but add up, so that the compiler may reorder its additions (always in the same way).
     draws_from:

@@ -1,6 +1,6 @@
 """How many threads large kernels run on, and the one door through which they go to them."""
 # Numba ships no type stubs.
-# pyright: reportUnknownMemberType=false
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 
 from __future__ import annotations
 
@@ -14,7 +14,16 @@ import numba
 from tinygrad_mlp.errors import ArgumentError
 from tinygrad_mlp.kernels.team import Team
 
-__all__ = ["gather", "get_num_threads", "go_parallel", "is_forked", "parallel_lock", "set_num_threads", "team"]
+__all__ = [
+    "gather",
+    "get_num_threads",
+    "go_parallel",
+    "is_forked",
+    "parallel_lock",
+    "run_on_team",
+    "set_num_threads",
+    "team",
+]
 
 # Held while a kernel runs on several threads: the team runs one loop at a time.
 parallel_lock = threading.Lock()
@@ -57,6 +66,36 @@ def set_num_threads(threads: int) -> None:
 def team() -> Team:
     """The threads on which kernels run, for who holds `parallel_lock`."""
     return Team()
+
+
+def run_on_team(dispatcher: Any) -> None:
+    """Have the parallel loops of what a Numba dispatcher compiles, or loads, run on the team."""
+    compile_and_call, compile_alone = dispatcher._compile_for_args, dispatcher._compiler.compile
+
+    def compile_and_call_on_team(*args: Any) -> Any:
+        with team().bound():
+            return compile_and_call(*args)
+
+    def compile_and_check(*args: Any) -> Any:
+        compiled = compile_alone(*args)
+        _refuse_sums(dispatcher.__name__, compiled.library)
+        return compiled
+
+    dispatcher._compile_for_args = compile_and_call_on_team
+    dispatcher._compiler.compile = compile_and_check
+
+
+def _refuse_sums(name: str, library: Any) -> None:
+    """Raise if a kernel has `total += part` in a `prange`.
+
+    Numba has each thread add to a place of its own, by the thread's number. The threads of the team have no numbers:
+    they would add to one place at once, and lose parts. And who adds what to which total would depend on the moment.
+    """
+    if "get_thread_id" in library.get_llvm_str():
+        raise ArgumentError(
+            f"kernel {name}: adds up over the tasks of a prange, which loses parts where tasks run at once; let each "
+            "task write its part into an array, and add those up after the loop"
+        )
 
 
 def go_parallel(threads: int) -> None:
