@@ -66,6 +66,7 @@ class Images:
             standardization.std.item() * 255,
             weights,
             numbers.integers(0, len(self.train), (workload.check_steps, workload.batch)),
+            self.train.sha256,
         )
 
 

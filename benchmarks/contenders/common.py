@@ -36,6 +36,8 @@ class Handout:
     """Of each layer, from the first on, as `Workload.parameters` lists them."""
     batches: NDArray[np.int64]
     """Indices for the check of losses, (steps, batch)."""
+    sha256: dict[str, str]
+    """Hashes of the files that images and labels come from."""
 
     def standardized(self) -> NDArray[np.float32]:
         """All images as inputs, (N, 784) float32."""
@@ -50,7 +52,8 @@ def write_handout(folder: Path, name: str, handout: Handout) -> None:
     if not (folder / "images.npy").exists():
         np.save(folder / "images.npy", handout.images)
         np.save(folder / "labels.npy", handout.labels)
-        (folder / "inputs.json").write_text(json.dumps({"mean": handout.mean, "std": handout.std}), encoding="utf-8")
+        inputs = {"mean": handout.mean, "std": handout.std, "sha256": handout.sha256}
+        (folder / "inputs.json").write_text(json.dumps(inputs), encoding="utf-8")
     np.save(folder / f"{name}-batches.npy", handout.batches)
     np.savez(folder / f"{name}-weights.npz", *handout.weights)
 
@@ -67,6 +70,7 @@ def read_handout(folder: Path, name: str) -> Handout:
         inputs["std"],
         weights,
         np.load(folder / f"{name}-batches.npy"),
+        inputs["sha256"],
     )
 
 

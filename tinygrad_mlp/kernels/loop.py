@@ -117,15 +117,15 @@ class Loop:
         The error is raised when that round is run by itself.
         """
         tables = [np.empty((rounds, *option.shape), option.dtype) for option in self._options]
-        for done in range(rounds):
+        together = 1 if self._rewinds else rounds  # where nothing moves, all rounds are alike
+        for done in range(0, rounds, together):
             try:
-                if done == 0 or self._rewinds:
-                    for _, launch in self._python:
-                        launch.code(*launch.args)
+                for _, launch in self._python:
+                    launch.code(*launch.args)
             except TinygradError:
                 return tables, done
             for table, option in zip(tables, self._options, strict=True):
-                table[done] = option
+                table[done : done + together] = option
         return tables, rounds
 
     def _go_on_from(self, go_back: Sequence[Callable[[], object]]) -> None:
