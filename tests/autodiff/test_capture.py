@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import math
+import weakref
 from collections import namedtuple
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -232,3 +234,50 @@ def test_an_argument_that_the_step_writes_is_written_as_eagerly() -> None:
         results = [captured(total, x).tolist() for _ in range(4)]
     assert results == [[1.0] * 3, [2.0] * 3, [3.0] * 3, [4.0] * 3]
     assert total.tolist() == [4.0] * 3
+
+
+# Methods
+
+
+class Student:
+    def __init__(self, seed: int) -> None:
+        tg.manual_seed(seed)
+        self.net = nn.Linear(5, 3)
+        self.optimizer = optim.SGD(self.net.parameters(), lr=0.1)
+
+    def eager_step(self, x: Tensor, y: Tensor) -> Tensor:
+        """One step."""
+        self.optimizer.zero_grad()
+        loss = F.cross_entropy(self.net(x), y)
+        loss.backward()
+        self.optimizer.step()
+        return loss
+
+    step = capture(eager_step)
+
+
+def test_a_method_is_captured_for_each_object_apart() -> None:
+    """As many objects as one likes: more than one step may have recordings."""
+    tg.manual_seed(0)
+    x, y = tg.randn(30, 4, 5), tg.randint(0, 3, (30, 4))
+    for seed in range(10):
+        one, other = Student(seed), Student(seed)
+        losses = [one.eager_step(*row).item() for row in zip(x, y, strict=True)]
+        assert other.step.each(x, y).tolist() == losses
+        assert other.step.finished == 30
+        assert len(other.step.recordings) == 1
+        assert bits(one.net.state_dict()) == bits(other.net.state_dict())
+    assert len(Student.step.recordings) == 0
+    assert other.step.explain(1).kernels
+    assert (repr(other.step), other.step.__doc__) == ("<captured 'Student.eager_step', 1 recordings>", "One step.")
+
+
+def test_a_captured_method_keeps_its_object_alive_no_longer_than_a_method_does() -> None:
+    assert isinstance(Student(0).step(tg.ones(2, 5), tg.tensor([0, 1])), Tensor)  # while it is called
+    student = Student(0)
+    for _ in range(3):
+        student.step(tg.ones(2, 5), tg.tensor([0, 1]))
+    gone = weakref.ref(student)
+    del student
+    gc.collect()
+    assert gone() is None

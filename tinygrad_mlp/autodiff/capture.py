@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import time
 import warnings
+import weakref
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import update_wrapper
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 import numpy as np
@@ -91,6 +92,7 @@ class Captured(Generic[P, R]):
         self.finished = 0
         """How many steps the last call of `each` has made."""
         self._in_a_loop = 32  # steps
+        self._of: dict[int, Captured[..., Any]] = {}  # of a method, by the object
         self.__doc__ = step.__doc__
         self.__wrapped__ = step
 
@@ -204,8 +206,15 @@ class Captured(Generic[P, R]):
         return fitting if fitting is not None and fitting.wants_loop else None
 
     def __get__(self, owner: Any, kind: type | None = None) -> Any:
-        """The step as a method: each object's calls are recorded apart."""
-        return self if owner is None else partial(self, owner)
+        """The step as a method: a captured step for each object, which lasts as long as that."""
+        if owner is None:
+            return self
+        captured = self._of.get(id(owner))
+        if captured is None:
+            method = cast("Callable[..., Any]", _Method(self.step, owner))
+            captured = self._of[id(owner)] = Captured(method, self._warn)
+            weakref.finalize(owner, self._of.pop, id(owner))
+        return _CapturedMethod(captured, owner)
 
     def explain(self, repeats: int = 20) -> Profile:
         """What the last recording that was replayed launches, with the time of each kernel: `print` shows a table.
@@ -234,6 +243,34 @@ class Captured(Generic[P, R]):
             return
         name = getattr(self.step, "__qualname__", repr(self.step))
         warnings.warn(f"capture: {name} runs without capture from now on: {reason}", CaptureWarning, stacklevel=3)
+
+
+class _CapturedMethod:
+    """The captured step of an object, which it keeps alive as a method does."""
+
+    def __init__(self, captured: Captured[..., Any], owner: object) -> None:
+        self._captured, self._owner = captured, owner
+        self.__doc__, self.__wrapped__ = captured.__doc__, captured.__wrapped__
+
+    def __repr__(self) -> str:
+        return repr(self._captured)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._captured(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._captured, name)
+
+
+class _Method:
+    """A function bound to an object that it does not keep alive."""
+
+    def __init__(self, function: Callable[..., Any], owner: object) -> None:
+        self._function, self._owner = function, weakref.ref(owner)
+        update_wrapper(self, function)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._function(self._owner(), *args, **kwargs)
 
 
 def _table(table: Any) -> Array:
