@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import subprocess
 import sys
@@ -177,6 +178,16 @@ def test_norms_of_values_with_nan_or_infinity(bad: float, place: int) -> None:
         total = np.zeros(1)
         launch(kernel, values, total)
         np.testing.assert_array_equal(total, [np.abs(bad)])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("norm", [0.0, 0.1, 2.0, math.inf, math.nan])
+def test_finish_norm(norm: float, dtype: Any) -> None:
+    for is_square, expected in ((False, norm), (True, math.sqrt(norm))):
+        total, result = np.array([norm]), np.empty(1, dtype)
+        launch(update.finish_norm, total, is_square, result)
+        np.testing.assert_array_equal(total, [expected])
+        np.testing.assert_array_equal(result, np.array([expected], dtype))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -1,4 +1,4 @@
-"""Calls of compiled kernels, one after the other, as one function of machine code.
+"""Calls of compiled kernels, and plain copies, one after the other, as one function of machine code.
 
 A call from Python takes about a microsecond, since each array is taken apart; a step of a small net makes twenty. When
 the arguments are always the same they can stand in the code, as numbers. That code is a list of calls, and copies of
@@ -23,7 +23,7 @@ import numba
 import numpy as np
 from llvmlite import binding
 
-from tinygrad_mlp.kernels.launch import Array, is_array
+from tinygrad_mlp.kernels.launch import Array, is_array, memory_order
 from tinygrad_mlp.kernels.observe import Launch
 
 __all__ = ["NativeCalls", "is_native"]
@@ -33,8 +33,21 @@ _VALUE, _NONE = 0, -2  # what a function of Numba's returns when all is well
 
 
 def is_native(launch: Launch) -> bool:
-    """Whether it is a compiled kernel whose arguments are arrays, numbers and tuples of integers."""
+    """Whether it is a compiled kernel whose arguments are arrays, numbers and tuples of integers, or a plain copy."""
+    if _is_plain_copy(launch):
+        return True
     return _compiled(launch) is not None and all(_plain(arg) is not None for arg in launch.args)
+
+
+def _is_plain_copy(launch: Launch) -> bool:
+    """Whether it copies byte by byte: between arrays of one dtype and one order of axes, both without gaps."""
+    if launch.name != "copy":
+        return False
+    source, target = launch.args
+    if source.dtype != target.dtype or source.shape != target.shape or np.may_share_memory(source, target):
+        return False
+    order = memory_order(target)
+    return source.transpose(order).flags.c_contiguous and target.transpose(order).flags.c_contiguous
 
 
 def _compiled(launch: Launch) -> Any:
@@ -182,7 +195,10 @@ def _row(table: int, array: Array, is_given: bool) -> list[str]:
 
 
 def _call(number: int, launch: Launch, status: Array) -> list[str]:
-    """A call, and a way out where it fails or sets the status word."""
+    """A call, and a way out where it fails or sets the status word; or a copy."""
+    if _is_plain_copy(launch):
+        source, target = launch.args
+        return _copy(_argument(target.ctypes.data), _argument(source.ctypes.data), target)
     compiled = _compiled(launch)
     symbol = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
     arguments = ", ".join(["ptr %result", "ptr %exception", *itertools.chain(*map(_plain_or_raise, launch.args))])

@@ -28,6 +28,7 @@ __all__ = [
     "average_step",
     "clip_scale",
     "count_up",
+    "finish_norm",
     "largest",
     "rmsprop_step",
     "sgd_averaged_step",
@@ -282,6 +283,14 @@ def largest(values: Array, total: Array) -> None:
     for i in range(_LANES):
         if not peaks[i] <= total[0]:
             total[0] = total[0] if math.isnan(total[0]) else np.float64(peaks[i])
+
+
+@kernel(writes=("norm", "result"))
+def finish_norm(norm: Array, is_square: bool, result: Array) -> None:
+    """The norm, of whose square a sum was made, or not; and the same in the dtype of `result`."""
+    if is_square:
+        norm[0] = math.sqrt(norm[0])
+    result[0] = norm[0]
 
 
 @kernel(writes=("values",))

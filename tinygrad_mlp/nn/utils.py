@@ -12,10 +12,10 @@ from tinygrad_mlp.autodiff.mode import no_grad
 from tinygrad_mlp.autodiff.ops.arrange import cat
 from tinygrad_mlp.autodiff.tensor import Tensor, about_to_change, check_reading, wrap
 from tinygrad_mlp.errors import ArgumentError, NonFiniteError, ShapeError
-from tinygrad_mlp.kernels.copy import converted, flat_view, is_dense
+from tinygrad_mlp.kernels.copy import flat_view, is_dense
 from tinygrad_mlp.kernels.elementwise import fill
 from tinygrad_mlp.kernels.launch import launch
-from tinygrad_mlp.kernels.update import clip_scale, largest, square_sum
+from tinygrad_mlp.kernels.update import clip_scale, finish_norm, largest, square_sum
 
 __all__ = ["clip_grad_norm_", "clip_grad_value_", "parameters_to_vector", "vector_to_parameters"]
 
@@ -47,8 +47,8 @@ def clip_grad_norm_(
     launch(fill, norm, 0.0)
     for gradient in gradients:
         launch(square_sum if norm_type == 2 else largest, flat_view(gradient.array), norm)
-    if norm_type == 2:
-        launch(np.sqrt, norm, norm)
+    result = np.empty(1, np.result_type(*[gradient.dtype for gradient in gradients]) if gradients else np.float32)
+    launch(finish_norm, norm, norm_type == 2, result)
     if error_if_nonfinite:
         check_reading("clip_grad_norm_ with error_if_nonfinite")
     if error_if_nonfinite and not np.isfinite(norm[0]):
@@ -57,8 +57,7 @@ def clip_grad_norm_(
         about_to_change(gradient)
         launch(clip_scale, flat_view(gradient.array), norm, limit)
         gradient.counter[0] += 1
-    dtype = np.result_type(*[gradient.dtype for gradient in gradients]) if gradients else np.dtype(np.float32)
-    return wrap(converted(norm.reshape(()), dtype))
+    return wrap(result.reshape(()))
 
 
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
