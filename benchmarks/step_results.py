@@ -28,6 +28,7 @@ class Entry(NamedTuple):
 CONTENDERS: dict[str, Entry] = {
     "ours": Entry("tinygrad_mlp", "benchmarks.contenders.ours_each", ours=True),
     "ours-calls": Entry("tinygrad_mlp, by calls", "benchmarks.contenders.ours_captured", ours=True),
+    "ours-unfused": Entry("tinygrad_mlp, nothing fused", "benchmarks.contenders.ours_unfused", ours=True),
     "ours-eager": Entry("tinygrad_mlp, eager", "benchmarks.contenders.ours_eager", ours=True),
     "numpy": Entry("NumPy by hand", "benchmarks.contenders.numpy_by_hand", convolutions=False),
     "torch": Entry("PyTorch default", "benchmarks.contenders.pytorch_default"),

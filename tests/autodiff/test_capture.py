@@ -281,3 +281,19 @@ def test_a_captured_method_keeps_its_object_alive_no_longer_than_a_method_does()
     del student
     gc.collect()
     assert gone() is None
+
+
+# Fusions
+
+
+def test_without_fusions_a_replay_launches_all_that_the_step_launches(threads: int) -> None:
+    """Gradients are copied to the optimizer's buffer, kernel by kernel; with the same bits."""
+    names: dict[bool, list[str]] = {}
+    for fuse in (True, False):
+        eager, other, _ = twins(wide_mlp)
+        captured = capture(other.step, fuse=fuse)
+        for number in range(30):
+            run_both(eager, other, captured, *batch(number, 64, 64))
+        names[fuse] = [kernel.name for kernel in captured.explain(1).kernels]
+    assert names[False].count("copy") == names[True].count("copy") + 4  # two weights, two biases
+    assert [name for name in names[False] if name != "copy"] == [name for name in names[True] if name != "copy"]

@@ -43,7 +43,7 @@ class CaptureWarning(UserWarning):
     """A captured step runs as it would without capture, and is no faster."""
 
 
-def capture(step: Callable[P, R]) -> Captured[P, R]:
+def capture(step: Callable[P, R], *, fuse: bool = True) -> Captured[P, R]:
     """Record what a step launches at its first call, and replay that at the next ones.
 
     Parameters
@@ -52,6 +52,9 @@ def capture(step: Callable[P, R]) -> Captured[P, R]:
         A function of Tensors, arrays and plain values (also in tuples, lists and dicts) that returns the like. What it
         does to a net, an optimizer, a schedule or a moving average is part of it. Its Python code runs at the first
         two calls only: a `print` in it, or a list that it appends to, sees no other.
+    fuse:
+        Whether gradients are written straight to where the optimizer reads them. Without, a replay launches all that
+        the step launches, a copy of each gradient included: to see in `explain()` what that takes. Same bits.
 
     Returns
     -------
@@ -76,14 +79,15 @@ def capture(step: Callable[P, R]) -> Captured[P, R]:
     ...     optimizer.step()
     ...     return loss
     """
-    return Captured(step)
+    return Captured(step, fuse=fuse)
 
 
 class Captured(Generic[P, R]):
     """A step and its recordings; `capture` makes it."""
 
-    def __init__(self, step: Callable[P, R], warn: Callable[[str], object] | None = None) -> None:
+    def __init__(self, step: Callable[P, R], warn: Callable[[str], object] | None = None, *, fuse: bool = True) -> None:
         self.step = step
+        self._fuse = fuse
         self._warn = warn
         self.recordings: list[Recording] = []
         self._last: Recording
@@ -123,7 +127,7 @@ class Captured(Generic[P, R]):
         if len(self.recordings) == _MOST:
             self.stay_eager(f"it was recorded in {_MOST} different ways; what changes from call to call?")
             return self.step(*args, **kwargs)
-        recording = Recording(key, leaves, self.recordings)
+        recording = Recording(key, leaves, self.recordings, self._fuse)
         result = recording.record(self.step, leaves)
         if recording.refusal:
             self.stay_eager(recording.refusal)
@@ -212,7 +216,7 @@ class Captured(Generic[P, R]):
         captured = self._of.get(id(owner))
         if captured is None:
             method = cast("Callable[..., Any]", _Method(self.step, owner))
-            captured = self._of[id(owner)] = Captured(method, self._warn)
+            captured = self._of[id(owner)] = Captured(method, self._warn, fuse=self._fuse)
             weakref.finalize(owner, self._of.pop, id(owner))
         return _CapturedMethod(captured, owner)
 

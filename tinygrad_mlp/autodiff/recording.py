@@ -58,8 +58,8 @@ def _array(leaf: Tensor | Array) -> Array:
 class Recording:
     """One way in which a step has run: what it was given, what it launched, and what must still hold."""
 
-    def __init__(self, key: Any, leaves: list[Any], earlier: list[Recording]) -> None:
-        self._key = key
+    def __init__(self, key: Any, leaves: list[Any], earlier: list[Recording], fuse: bool = True) -> None:
+        self._key, self._fuse = key, fuse
         self._inputs = [_Input(leaf) for leaf in leaves]
         self._known = {id(leaf): leaf for recording in earlier for leaf, _ in recording.gradients}
         self.gradients: list[tuple[Tensor, Array]] = []
@@ -101,7 +101,7 @@ class Recording:
         self._forgotten = self._forgotten_by(recorder, made)
         gradient_places = [recorder.mark_gradient(leaf.grad.array) for leaf in made]
         recorder.finish()
-        self.program = Program(recorder)
+        self.program = Program(recorder, self._fuse)
         self._late = self.program.numbers_of([recorder.calls[number] for number in recorder.held.numbers])
         self._late_launches = [self.program.launches[number] for number in self._late]
         late = self._held_by(recorder)

@@ -5,7 +5,7 @@ that was watched. Large ones lie in blocks like those that were lent in that run
 so a replay needs no more memory. Small ones share one block, the arena.
 
 A gradient that a kernel writes into a temporary, only to be copied into the optimizer's buffer, is written there at
-once, and the copy is left out. That changes no bit.
+once, and the copy is left out, unless `fuse` is off. That changes no bit.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ class Program:
     `calls` are those of the recording that are left, in the order of `launches`, which have arrays for places.
     """
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder, fuse: bool = True) -> None:
         self.moved: dict[Buffer, Place] = {}
-        self.calls = self._without_copies(recorder.calls)
+        self.calls = self._without_copies(recorder.calls) if fuse else list(recorder.calls)
         self.status: Array = np.zeros(4, np.int64)
         self.threads = max([call.launch.threads for call in self.calls], default=1)
         temporaries = self._temporaries()
