@@ -12,6 +12,7 @@ import tinygrad_mlp as tg
 import tinygrad_mlp.nn.functional as F
 from tests.redzone.drivers_augment import augmented_batches, large_augmented_batch
 from tinygrad_mlp import data, nn, optim
+from tinygrad_mlp.data.permutation import Purpose, permutation
 from tinygrad_mlp.errors import TinygradError
 from tinygrad_mlp.train.state import EpochSums
 
@@ -240,6 +241,7 @@ def random_numbers(dtype: Any) -> None:
     for size in (*SIZES, 127, 128, 129, 255, 256, 257, 300):
         named: Any = {"dtype": np.dtype(dtype)}
         tg.rand(size, **named), tg.randn(size, **named), tg.randint(0, 9, (size,)), tg.randperm(size)
+        permutation(size, 0, Purpose.SHUFFLE)
         tg.bernoulli(numbers(size, dtype=dtype, grad=False))
         tg.Generator(3).fill_bernoulli(np.empty(size, np.bool_), 0.4)
         back(F.dropout(numbers(size, 3, dtype=dtype).T, 0.3, True), nn.Dropout(0.2)(numbers(size, dtype=dtype)))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Steps"]
 
 # Steps are made one after the other for so many seconds before anybody looks at Ctrl-C, the clock or the progress bar.
-_AT_A_TIME, _MOST = 0.02, 1000
+_AT_A_TIME, _MOST = 0.05, 1000
 
 
 class Steps:
