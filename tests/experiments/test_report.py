@@ -29,6 +29,7 @@ FIGURES = (
     *("weights-near-zero", "confusion"),
 )
 VOID = {"meta", "br", "link", "img", "hr", "input"}
+pytestmark = pytest.mark.xdist_group("report")  # all in one process, with one folder
 
 
 @pytest.fixture(scope="module")

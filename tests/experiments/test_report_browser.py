@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FIGURES = 7
+pytestmark = pytest.mark.xdist_group("browser")  # all in one process, with one folder
 
 
 @pytest.fixture(scope="module")

@@ -49,6 +49,8 @@ STUDY = Study(
     tables={"Extra": extra},
 )
 
+pytestmark = pytest.mark.xdist_group("verify")  # all in one process: what they share is made once
+
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -45,6 +45,9 @@ def files(cache: Path) -> list[Path]:
     return [path for path in cache.rglob("*") if path.is_file()]
 
 
+pytestmark = pytest.mark.xdist_group("cache")  # all in one process: what they share is made once
+
+
 @pytest.fixture(scope="module")
 def bits(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The right result, from a process that compiles all alone."""

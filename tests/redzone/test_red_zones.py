@@ -84,7 +84,10 @@ NEVER |= {
     for array, never in arrays.items()
 }
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="pages are protected by mprotect")
+pytestmark = [
+    pytest.mark.skipif(sys.platform == "win32", reason="pages are protected by mprotect"),
+    pytest.mark.xdist_group("red zones"),  # all in one process, so that the parts are run once
+]
 
 
 def run(part: str, folder: Path) -> dict[str, Any]:
