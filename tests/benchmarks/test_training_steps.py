@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -28,19 +30,36 @@ QUICK = Settings(
 )
 
 
+# All in one process: the reference's losses are computed once.
+pytestmark = pytest.mark.xdist_group("training steps")
+
+
 def losses(workload: Workload, images: Images, contender: Any = None) -> list[float]:
-    """The check's losses, by default the reference's; weights and batches are those of the workload of this name.
+    """A contender's losses in the check; weights and batches are those of the workload of this name.
 
     Of convolutions on a few images of each batch, since the reference takes seconds for all.
     """
     handout = images.handout(WORKLOADS[workload.name], 0)
-    if contender is None:
-        step: Any = Reference(workload, handout)
-    else:
-        step = contender(workload, handout, 1)
-        step.build()
-    few = 16 if workload.is_convolutional else workload.batch
-    return [step.step_on(indices[:few]) for indices in handout.batches]
+    step = contender(workload, handout, 1)
+    step.build()
+    return [step.step_on(indices[: _few(workload)]) for indices in handout.batches]
+
+
+def _few(workload: Workload) -> int:
+    return 16 if workload.is_convolutional else workload.batch
+
+
+@pytest.fixture(scope="module")
+def reference(drawn_images: Images) -> Callable[[str], list[float]]:
+    """The reference's losses in the check of the workload of this name."""
+
+    @functools.cache
+    def losses_of(name: str) -> list[float]:
+        workload, handout = WORKLOADS[name].for_check(), drawn_images.handout(WORKLOADS[name], 0)
+        step = Reference(workload, handout)
+        return [step.step_on(indices[: _few(workload)]) for indices in handout.batches]
+
+    return losses_of
 
 
 def text(steps: TrainingSteps) -> str:
@@ -75,13 +94,12 @@ def test_multiply_adds_of_convolutions_by_hand() -> None:
 
 
 @pytest.mark.parametrize("name", list(WORKLOADS))
-def test_float32_passes_with_room(name: str, few_images: Images) -> None:
-    workload = WORKLOADS[name].for_check()
-    reference = losses(workload, few_images)
-    assert reference[-1] < 0.97 * reference[0]  # it learns
+def test_float32_passes_with_room(name: str, few_images: Images, reference: Callable[[str], list[float]]) -> None:
+    workload, expected = WORKLOADS[name].for_check(), reference(name)
+    assert expected[-1] < 0.97 * expected[0]  # it learns
     for contender, entry in ((NumpyStep, CONTENDERS["numpy"]), (EagerStep, CONTENDERS["ours"])):
         if entry.does(workload):
-            assert loss_error(losses(workload, few_images, contender), reference) < LOSS_TOLERANCE / 20
+            assert loss_error(losses(workload, few_images, contender), expected) < LOSS_TOLERANCE / 20
 
 
 def _without(workload: Workload, layer: Layer) -> tuple[Layer, ...]:
@@ -112,18 +130,20 @@ FAULTS: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("name", "fault"), FAULTS)
-def test_whoever_computes_something_else_is_noticed(name: str, fault: dict[str, Any], few_images: Images) -> None:
+def test_whoever_computes_something_else_is_noticed(
+    name: str, fault: dict[str, Any], few_images: Images, reference: Callable[[str], list[float]]
+) -> None:
     workload = WORKLOADS[name].for_check()
-    contender = None if workload.is_convolutional else NumpyStep
-    error = loss_error(losses(replace(workload, **fault), few_images, contender), losses(workload, few_images))
+    contender = EagerStep if workload.is_convolutional else NumpyStep
+    error = loss_error(losses(replace(workload, **fault), few_images, contender), reference(name))
     assert error > 2 * LOSS_TOLERANCE
 
 
-def test_other_standardisation_is_noticed(few_images: Images) -> None:
+def test_other_standardisation_is_noticed(few_images: Images, reference: Callable[[str], list[float]]) -> None:
     workload = WORKLOADS["W1"].for_check()
     handout = few_images.handout(workload, 0)
     off = Reference(workload, replace(handout, mean=handout.mean + 1))
-    assert loss_error([off.step_on(i) for i in handout.batches], losses(workload, few_images)) > 2 * LOSS_TOLERANCE
+    assert loss_error([off.step_on(i) for i in handout.batches], reference("W1")) > 2 * LOSS_TOLERANCE
 
 
 @pytest.fixture
