@@ -157,7 +157,7 @@ _W1 = Workload(
     lr=0.01,
     momentum=0.9,
     weight_decay=1e-4,
-    target=3.0,
+    target=4.0,
 )
 _W2 = Workload(
     "W2",
@@ -166,7 +166,7 @@ _W2 = Workload(
     batch=64,
     optimizer="adam",
     lr=1e-3,
-    target=2.5,
+    target=3.5,
 )
 _W3 = Workload(
     "W3",
@@ -175,7 +175,7 @@ _W3 = Workload(
     batch=64,
     optimizer="adam",
     lr=1e-3,
-    target=1.7,
+    target=2.0,
 )
 _W4 = Workload(
     "W4",
@@ -184,7 +184,7 @@ _W4 = Workload(
     batch=512,
     optimizer="sgd",
     lr=0.01,
-    target=2.0,
+    target=2.5,
 )
 _W7 = replace(
     _W1,
@@ -204,7 +204,7 @@ _W5 = Workload(
     batch=64,
     optimizer="adam",
     lr=1e-3,
-    target=1.8,
+    target=2.0,
     check_steps=8,
 )
 _W6 = Workload(
@@ -219,7 +219,7 @@ _W6 = Workload(
     batch=128,
     optimizer="adam",
     lr=1e-3,
-    target=2.5,
+    target=3.0,
     check_steps=5,
 )
 _W8 = Workload(
