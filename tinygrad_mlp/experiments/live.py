@@ -28,7 +28,7 @@ class Live:
         self.done: dict[str, list[Outcome]] = {arm: [] for arm in self.total}
         for (arm, _), outcome in done.items():
             self.done[arm].append(outcome)
-        self.first = self.count  # runs that were finished before
+        self.before = {arm: len(outcomes) for arm, outcomes in self.done.items()}  # finished earlier
         self.started = time.monotonic()
 
     @property
@@ -52,19 +52,20 @@ class Live:
 
     def time_left(self) -> str:
         """From the mean seconds of an arm's finished runs, and the pace until now: `about 12 min left`."""
-        made = self.count - self.first
-        if not made or self.count == sum(self.total.values()):
-            return ""
+        made = {arm: len(outcomes) - self.before[arm] for arm, outcomes in self.done.items()}
+        left = {arm: self.total[arm] - len(outcomes) for arm, outcomes in self.done.items()}
         known = [outcome.seconds for outcomes in self.done.values() for outcome in outcomes if outcome.error is None]
-        typical = sum(known) / len(known) if known else 0.0
+        if not (known and any(made.values()) and any(left.values())):
+            return ""
+        typical = sum(known) / len(known)
         cost = {
             arm: _mean([one.seconds for one in outcomes if one.error is None], typical)
             for arm, outcomes in self.done.items()
         }
-        left = sum(cost[arm] * (self.total[arm] - len(outcomes)) for arm, outcomes in self.done.items())
-        whole = sum(cost[arm] * len(outcomes) for arm, outcomes in self.done.items())
-        pace = (time.monotonic() - self.started) / max(whole * made / self.count, 1e-9)
-        minutes = math.ceil(left * pace / 60)
+        # How long a second of this call's runs takes, all workers together; runs that were there already say nothing.
+        pace = (time.monotonic() - self.started) / max(sum(cost[arm] * made[arm] for arm in cost), 1e-9)
+        seconds = pace * sum(cost[arm] * left[arm] for arm in cost)
+        minutes = math.ceil(seconds / 60)
         return f"about {minutes // 60} h {minutes % 60} min left" if minutes >= 60 else f"about {minutes} min left"
 
 
