@@ -52,6 +52,22 @@ def test_a_quick_run_has_a_folder_of_its_own(made: list[Any]) -> None:
     assert "mean nothing" in Path("runs/small-quick/report.md").read_text()
 
 
+def test_a_report_of_what_is_finished_so_far(made: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(STUDY, ["--seeds", "2"]) == 0
+    assert "Not all runs are finished" not in Path("runs/small/report.md").read_text()
+    assert main(STUDY, ["--so-far"]) == 0
+    assert len(made) == 4  # no others were made
+    assert "4 runs, 4 uses of the test data" in capsys.readouterr().out
+    report = Path("runs/small/report.md").read_text()
+    assert "> **Not all runs are finished:** relu: 2 of 3 seeds; tanh: 2 of 3 seeds." in report
+    assert "Not all runs are finished:</strong> relu: 2 of 3 seeds; tanh" in Path("runs/small/report.html").read_text()
+
+
+def test_a_report_of_nothing(made: list[Any]) -> None:
+    assert main(STUDY, ["--so-far"]) == 0
+    assert "> **Without a finished run:** relu, tanh." in Path("runs/small/report.md").read_text()
+
+
 def test_a_part(made: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(STUDY, ["--only", "X1", "X3", "--out", "part"]) == 0
     assert {name for name, _, _ in made} == {"relu"}

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 
 from tinygrad_mlp.errors import TinygradError
 from tinygrad_mlp.experiments.report import write_report, write_summary
+from tinygrad_mlp.experiments.results import load_results
 from tinygrad_mlp.experiments.runner import run
+from tinygrad_mlp.experiments.runs import RunStore
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -46,7 +48,10 @@ def main(study: Study, argv: Sequence[str]) -> int:
         part = study if args.only is None else study.with_claims(args.only)
         part = part.quick() if args.quick else part
         out: Path = args.out or Path("runs", study.name + ("-quick" if args.quick else ""))
-        results = run(part, out=out, seeds=args.seeds, workers=args.workers)
+        if args.so_far:
+            results = load_results(part, RunStore(out / "runs"), args.seeds)
+        else:
+            results = run(part, out=out, seeds=args.seeds, workers=args.workers)
         seconds = time.perf_counter() - start
         write_report(results, out, command=command, seconds=seconds)
         if args.publish is not None:
@@ -70,6 +75,7 @@ def _parser(study: Study) -> argparse.ArgumentParser:
     add("--seeds", type=_count, help=f"how many (default: {study.seeds})")
     add("--only", nargs="+", metavar="CLAIM", help=f"of {', '.join(claim.id for claim in study.claims)}")
     add("--workers", type=_count, help="processes, each with one thread (default: one per CPU)")
+    add("--so-far", action="store_true", help="train nothing: report on the runs that are finished")
     add("--out", type=Path, help=f"folder of runs and report (default: runs/{study.name})")
     add("--publish", type=Path, metavar="DIR", help="write all numbers there, too, as one CSV and one Markdown file")
     return parser

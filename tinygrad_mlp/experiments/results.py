@@ -40,8 +40,16 @@ class Results:
     Raises `ArgumentError` where an arm has no finished run in what is asked for, or does not exist.
     """
 
-    def __init__(self, study: Study, runs: Mapping[str, Iterable[Run]], failed: Iterable[Failure] = ()) -> None:
+    def __init__(
+        self,
+        study: Study,
+        runs: Mapping[str, Iterable[Run]],
+        failed: Iterable[Failure] = (),
+        seeds: int | None = None,
+    ) -> None:
         self.study = study
+        self.seeds = seeds
+        """How many were asked for; None if nobody said."""
         self.runs = {arm.name: tuple(sorted(runs.get(arm.name, ()), key=lambda run: run.seed)) for arm in study.arms}
         self.failed = tuple(failed)
 
@@ -95,6 +103,16 @@ class Results:
             one: self.paired(one.first, one.second, one.measure) if self._ran(one) else np.empty(0) for one in listed
         }
         return statistics.compare(differences, _MARGIN if shares else _NO_MARGIN)
+
+    @property
+    def unfinished(self) -> dict[str, tuple[int, int]]:
+        """The arms that have some of the runs that were asked for: how many there are, and how many there should be."""
+        if self.seeds is None:
+            return {}
+        counts = {
+            arm.name: (len(self.runs[arm.name]), len(self.study.seeds_of(arm, self.seeds))) for arm in self.study.arms
+        }
+        return {name: (have, wanted) for name, (have, wanted) in counts.items() if 0 < have < wanted}
 
     def _ran(self, one: Comparison) -> bool:
         """Whether both arms have a finished run."""
@@ -169,4 +187,4 @@ def load_results(study: Study, store: RunStore, seeds: int | None = None, failed
         for run in runs[arm.name]:
             if run.recipe != arm.recipe:
                 raise CheckpointError(f"{store.path(run.key)}: it is a run of another recipe than arm {arm.name!r}")
-    return Results(study, runs, failed)
+    return Results(study, runs, failed, study.seeds if seeds is None else seeds)

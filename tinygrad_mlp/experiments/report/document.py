@@ -74,6 +74,7 @@ class Document:
     tally: tuple[tuple[str, int], ...]
     failed: int
     missing: tuple[str, ...]
+    unfinished: tuple[str, ...]
     settings: str
     settings_lines: tuple[str, ...]
     sections: tuple[Section, ...]
@@ -97,6 +98,7 @@ def make_document(results: Results, command: str, seconds: float | None) -> Docu
         _tally(tables),
         len(results.failed),
         tuple(name for name, runs in results.runs.items() if not runs),
+        tuple(f"{name}: {have} of {wanted} seeds" for name, (have, wanted) in results.unfinished.items()),
         settings_paragraph(results),
         tuple(settings_lines(results)),
         _sections(results, tables),

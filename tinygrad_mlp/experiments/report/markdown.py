@@ -21,6 +21,8 @@ def render_markdown(document: Document, pictures: bool = True) -> str:
         lines.append(f"> **{document.failed} run(s) failed.** They are listed under Failed runs, and in no number.")
     if document.missing:
         lines.append(f"> **Without a finished run:** {escape(', '.join(document.missing))}.")
+    if document.unfinished:
+        lines.append(f"> **Not all runs are finished:** {escape('; '.join(document.unfinished))}.")
     if document.notes:
         lines.append(escape(document.notes))
     if document.tally:
