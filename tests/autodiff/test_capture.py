@@ -17,6 +17,7 @@ from tests.autodiff.twins import Training, batch, bits, check_alike, run_batches
 from tinygrad_mlp import nn, optim
 from tinygrad_mlp.autodiff.capture import CaptureWarning, capture
 from tinygrad_mlp.autodiff.tensor import Tensor
+from tinygrad_mlp.errors import CaptureError
 from tinygrad_mlp.nn import functional as F
 
 # Long trainings
@@ -281,6 +282,19 @@ def test_a_captured_method_keeps_its_object_alive_no_longer_than_a_method_does()
     del student
     gc.collect()
     assert gone() is None
+
+
+class Slotted:
+    __slots__ = ("net",)
+
+    @capture
+    def step(self, x: Tensor) -> Tensor:
+        return x
+
+
+def test_a_method_of_objects_that_cannot_be_watched() -> None:
+    with pytest.raises(CaptureError, match="a method of Slotted, to whose objects no weak reference can be made"):
+        Slotted().step(tg.ones(1))
 
 
 # Fusions

@@ -215,9 +215,15 @@ class Captured(Generic[P, R]):
             return self
         captured = self._of.get(id(owner))
         if captured is None:
+            try:
+                weakref.finalize(owner, self._of.pop, id(owner))
+            except TypeError:
+                raise CaptureError(
+                    f"capture: a method of {type(owner).__name__}, to whose objects no weak reference can be made; "
+                    "put '__weakref__' into its __slots__"
+                ) from None
             method = cast("Callable[..., Any]", _Method(self.step, owner))
             captured = self._of[id(owner)] = Captured(method, self._warn, fuse=self._fuse)
-            weakref.finalize(owner, self._of.pop, id(owner))
         return _CapturedMethod(captured, owner)
 
     def explain(self, repeats: int = 20) -> Profile:
