@@ -1,7 +1,7 @@
 """All claims of the published reports with their verdicts, from what the studies in examples/reports have published.
 
 python examples/published_claims.py                              # tables in Markdown, as the README has them
-python examples/published_claims.py --picture runs/claims.png    # test accuracies, ours beside the published ones
+python examples/published_claims.py --picture runs/claims.png    # accuracies, ours beside the published ones
 """
 
 import argparse
@@ -43,14 +43,24 @@ def read_claims(path: Path) -> tuple[str, list[Row]]:
 
 def as_markdown(title: str, rows: list[Row]) -> str:
     """A report's claims, folded beneath how many have which verdict."""
-    verdicts = ["reproduced", "exceeded", "not reproduced", "underspecified", "undecided"]
+    verdicts = ["reproduced", "exceeded", "not reproduced", "underspecified", "undecided", "not run"]
     counts = {verdict: sum(row.verdict == verdict for row in rows) for verdict in verdicts}
     summary = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
-    lines = ["| | claim | published | ours, and the 95 % interval of one run | verdict |", "|---|---|---|---|---|"]
+    lines = [
+        "| | claim | published | ours, and the 95 % interval of one run | n | verdict |",
+        "|---|---|---|---|---|---|",
+    ]
     for row in rows:
         ours = textwrap.shorten(row.ours, WIDEST, placeholder=" …")
-        lines.append(f"| {row.id} | {row.claim} | {row.published} | {ours} | {row.verdict} |")
+        lines.append(f"| {row.id} | {row.claim} | {row.published} | {ours} | {row.n} | {row.verdict} |")
     return "\n".join([f"<details><summary>{title}: {summary}</summary>", "", *lines, "", "</details>", ""])
+
+
+def label(row: Row) -> str:
+    """A claim's id, its net where that is not in the id, and what it is an accuracy of where that is not testing."""
+    net = row.claim.partition(":")[0]
+    words = row.id if net in row.id else f"{row.id}  {net}"
+    return f"{words} (validation)" if "validation" in row.claim and "(validation)" not in words else words
 
 
 def draw_accuracies(reports: list[tuple[str, list[Row]]], path: Path) -> int:
@@ -62,7 +72,7 @@ def draw_accuracies(reports: list[tuple[str, list[Row]]], path: Path) -> int:
         if row.published.endswith("%") and (match := ACCURACY.match(row.ours))
     ]
     figure = plot.against_published(
-        [f"{row.id}  {row.claim.partition(':')[0]}" for row, _ in found],
+        [label(row) for row, _ in found],
         [float(row.published.removesuffix("%")) for row, _ in found],
         *([float(match[part]) for _, match in found] for part in ("mean", "low", "high")),
         "Accuracies of published reports, and ours",

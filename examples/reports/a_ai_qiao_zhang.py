@@ -16,6 +16,7 @@ from tinygrad_mlp.experiments import Arm, Claim, Comparison, Curves, Recipe, Stu
 from tinygrad_mlp.experiments.claims import Predicate
 from tinygrad_mlp.experiments.gradients import NamedWeight, gradient_table, gradients_agree
 from tinygrad_mlp.experiments.sentences import any_reading, bound_is_above, lies
+from tinygrad_mlp.experiments.tables import Cell, Table, percent
 
 BASE = Recipe(
     data="fashion-mnist",
@@ -45,10 +46,12 @@ VARIANTS = {
     **{f"tanh L2 {name}": ({"l2": value}, "A2, A3") for name, value in PENALTIES.items()},
     **{f"{name} L2 0.001": ({**changes, "l2": 1e-3}, "A4, A5") for name, changes in ACTIVATIONS.items()},
 }
-# Runs that the four readings leave out, at 80/20 and plain: how the folds are put together, and what "kept going up"
-# means. The third way to read that, patience on the misclassified share, the Trainer has not: it looks at losses.
+# Runs that the four readings leave out: how the folds are put together and what "kept going up" means, at 80/20 and
+# plain, and λ as λ·w², where first weights bring the figures near. The third way to read "error", the misclassified
+# share, the Trainer has not: its patience looks at losses.
 FOLDS = "5 folds, one score each, of which the mean is taken; curves are the first fold's"
 RISES = "stops after 11 epochs in each of which the validation loss rose, as the sentence has it word for word"
+DOUBLED = "penalty λ·w², whose derivative is 2λ·w: twice as strong as λ/2·w²"
 GOOD = Recipe(
     hidden=(50, 50),
     batch_norm="before",
@@ -71,6 +74,10 @@ def in_all_readings(variant: str) -> tuple[str, ...]:
     return tuple(named(variant, reading) for reading in READINGS)
 
 
+def with_doubled(variant: str) -> tuple[str, ...]:
+    return (*in_all_readings(variant), f"{variant} doubled (randn)")
+
+
 ARMS = (
     *(
         Arm(named(variant, reading), BASE.replace(**changes, **more), source, note)
@@ -80,11 +87,10 @@ ARMS = (
     Arm("tanh (5 folds)", BASE.replace(folds=5), "A1", FOLDS),
     Arm("tanh L2 0.001 (5 folds)", BASE.replace(folds=5, l2=1e-3), "A2", FOLDS),
     Arm("tanh (rises)", BASE.replace(stop_on="increases"), "A1", RISES),
-    Arm(
-        "tanh L2 0.001 doubled (plain)",
-        BASE.replace(l2=2e-3),
-        "A2",
-        "penalty λ·w², whose derivative is 2λ·w: twice as strong as λ/2·w²",
+    Arm("tanh L2 0.001 doubled (plain)", BASE.replace(l2=2e-3), "A2", DOUBLED),
+    *(
+        Arm(f"tanh L2 {name} doubled (randn)", BASE.replace(l2=2 * PENALTIES[name], init="normal"), "A2", DOUBLED)
+        for name in ("0.01", "0.0001")
     ),
     Arm("784-50-50-10, good recipe", GOOD, "good recipe", "chosen on validation data: see the report's notes"),
 )
@@ -154,6 +160,18 @@ WEIGHTS = (
 )
 GRADIENTS = partial(gradient_table, BASE, seed=0, weights=WEIGHTS)
 
+# For the good recipe: what others reached with plain nets.
+ANCHORS = Table(
+    "Outside anchors",
+    ("net", "test accuracy"),
+    (
+        (Cell("best plain net in the table of the data set's authors"), percent(0.8833)),
+        (Cell("plain net without augmentation, about"), percent(0.90)),
+        (Cell("plain net with augmentation"), percent(0.9163)),
+    ),
+    "Published elsewhere, not run here; to be held against the good recipe.",
+    "anchors",
+)
 PENALTY_ARMS = tuple(f"tanh L2 {name}" for name in PENALTIES)
 ACTIVATION_ARMS = ("sigmoid L2 0.001", "tanh L2 0.001", "ReLU L2 0.001", "LeakyReLU L2 0.001")
 CLAIMS = (
@@ -172,7 +190,7 @@ CLAIMS = (
         0.7637,
         "val_accuracy",
     ),
-    Claim("A2-0.01", "tanh, L2 0.01: 75.34 %", "table 1", in_all_readings("tanh L2 0.01"), 0.7534),
+    Claim("A2-0.01", "tanh, L2 0.01: 75.34 %", "table 1", with_doubled("tanh L2 0.01"), 0.7534),
     Claim(
         "A2-0.001",
         "tanh, L2 0.001: 85.60 %",
@@ -180,7 +198,7 @@ CLAIMS = (
         (*in_all_readings("tanh L2 0.001"), "tanh L2 0.001 doubled (plain)", "tanh L2 0.001 (5 folds)"),
         0.8560,
     ),
-    Claim("A2-0.0001", "tanh, L2 0.0001: 80.27 %", "table 1", in_all_readings("tanh L2 0.0001"), 0.8027),
+    Claim("A2-0.0001", "tanh, L2 0.0001: 80.27 %", "table 1", with_doubled("tanh L2 0.0001"), 0.8027),
     Claim(
         "A2-best",
         "0.001 is the best of the three penalties",
@@ -259,6 +277,8 @@ STUDY = Study(
     notes=(
         "Cross-entropy; λ·w is added to the gradient of each weight (half-penalty convention), not to biases. Leaky "
         "slope 0.01. Best parameters by validation loss are tested. Nets of the 5-fold arms are tested one by one. "
+        "Not tried, though the report leaves them open, too: squared error as the loss, other leaky slopes, patience "
+        "on the misclassified share, and λ·w² with other activations than tanh. "
         "The good recipe was chosen among seven on the validation parts of the seeds 100 and 101, which are not used "
         "here: batch norm, mirrored images in training and testing, AdamW one-cycle, averaged weights."
     ),
@@ -278,6 +298,7 @@ STUDY = Study(
         Curves("784-50-50-10, good recipe", ("784-50-50-10, good recipe",)),
     ),
     tables={
+        "Outside anchors": lambda: ANCHORS,
         "Gradient check (A6)": GRADIENTS,
         "Gradient check in float32 (A6)": partial(GRADIENTS, dtype="float32"),
     },

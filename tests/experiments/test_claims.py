@@ -8,6 +8,7 @@ import pytest
 from tests.experiments.made import made_results, two_arms
 from tinygrad_mlp.errors import ArgumentError
 from tinygrad_mlp.experiments.claims import Claim, Finding, Verdict, all_hold, is_better, is_equivalent, judge
+from tinygrad_mlp.experiments.results import Results
 from tinygrad_mlp.experiments.study import Comparison
 
 NEAR = [0.870, 0.871, 0.872, 0.873, 0.874, 0.869, 0.868, 0.871]  # prediction interval about ±0.5 points
@@ -115,6 +116,38 @@ def test_two_arms_that_are_alike() -> None:
     assert "equivalent" in found.words
 
 
+def test_a_small_difference_may_be_real_and_within_the_margin() -> None:
+    claim = Claim("X", "words", arms=("relu", "tanh"), predicate=is_equivalent("relu", "tanh"))
+    found = verdict(claim, shifted(-0.0015), NEAR)
+    assert found.verdict == "reproduced"
+    assert found.words.endswith("worse, within the margin")
+    assert verdict(replace(claim, predicate=is_better("tanh", "relu")), shifted(-0.0015), NEAR).verdict == "reproduced"
+    assert verdict(claim, shifted(-0.0035), NEAR).verdict == "not reproduced"
+
+
+def test_a_comparison_can_be_asked_for_from_both_sides() -> None:
+    results = made_results(two_arms(comparisons=BOTH[:1]), {"relu": shifted(0.02), "tanh": NEAR})
+    one, other = results.comparison("relu", "tanh"), results.comparison("tanh", "relu")
+    assert (one.verdict, other.verdict) == ("better", "worse")
+    assert (one.difference, one.low, one.high) == (-other.difference, -other.high, -other.low)
+    assert (one.n, one.p, one.adjusted_p) == (other.n, other.p, other.adjusted_p)
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "expected"), [(None, "reproduced"), (0.02, "reproduced"), (0.001, "underspecified")]
+)
+def test_how_wide_an_interval_may_be(tolerance: float | None, expected: str) -> None:
+    claim = Claim("X", "words", arms=("relu",), published=0.871, tolerance=tolerance)
+    assert verdict(claim, NEAR).verdict == expected
+    loss = Claim("X", "words", arms=("relu",), published=0.129, digits=3, measure="test_loss", tolerance=tolerance)
+    assert verdict(loss, NEAR).verdict == expected
+    for impossible in (0.0, -1.0):
+        with pytest.raises(ArgumentError, match="tolerance="):
+            replace(claim, tolerance=impossible)
+    with pytest.raises(ArgumentError, match="tolerance="):
+        Claim("X", "words", tolerance=0.1, predicate=is_better("relu", "tanh"))
+
+
 def test_two_arms_of_which_nothing_can_be_said() -> None:
     claim = Claim("X", "words", arms=("relu", "tanh"), predicate=is_better("relu", "tanh"))
     found = verdict(claim, [0.9, 0.8, 0.87], [0.87, 0.86, 0.85])
@@ -180,6 +213,7 @@ def test_numbers_of_results() -> None:
     results = made_results(study, {"relu": NEAR})
     np.testing.assert_array_equal(results.values("relu"), NEAR)
     assert results.test_uses == len(NEAR)
+    assert Results(study, {"relu": results.runs["relu"], "tanh": results.runs["relu"]}).test_uses == len(NEAR)
     assert results.data == "synthetic-fashion"
     with pytest.raises(ArgumentError, match="no measure 'accuracy'"):
         results.values("relu", "accuracy")
@@ -192,7 +226,6 @@ def test_numbers_of_results() -> None:
 
 def test_curves_of_runs_of_different_length_end_in_nan() -> None:
     from tests.experiments.made import SMALL, made_run
-    from tinygrad_mlp.experiments.results import Results
 
     runs = [made_run(SMALL, 0, epochs=2), made_run(SMALL, 1, epochs=4)]
     curve = Results(two_arms(), {"relu": runs}).curve("relu", "epoch")

@@ -1,6 +1,7 @@
 """The command line of a study: it runs, reports, goes on, and says what is wrong."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ from tests.experiments.made import AtOnce, made_run
 from tests.experiments.test_verify import STUDY, score
 from tinygrad_mlp.errors import DataError
 from tinygrad_mlp.experiments import console, runner, workers
+from tinygrad_mlp.experiments.claims import Claim, Finding
 from tinygrad_mlp.experiments.console import main
 from tinygrad_mlp.experiments.recipe import Recipe
 from tinygrad_mlp.experiments.runs import Run
+from tinygrad_mlp.experiments.verify import verify
 
 
 @pytest.fixture
@@ -71,8 +74,14 @@ def test_a_report_of_nothing(made: list[Any]) -> None:
 def test_a_part(made: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(STUDY, ["--only", "X1", "X3", "--out", "part"]) == 0
     assert {name for name, _, _ in made} == {"relu"}
-    manifest = json.loads(Path("part/manifest.json").read_text())
+    folder = Path("part/only-X1-X3")
+    manifest = json.loads((folder / "manifest.json").read_text())
     assert [claim["id"] for claim in manifest["study"]["claims"]] == ["X1", "X3"]
+    assert not Path("part/report.html").exists()  # nor would a report of the whole study be replaced
+    run = manifest["runs"][0]["key"]
+    assert f'href="../runs/{run}.json"' in (folder / "report.html").read_text()
+    checks = list(verify(folder, study=STUDY))
+    assert all(check.ok for check in checks), checks
     assert main(STUDY, ["--only", "X9"]) == 2
     assert "there is no claim 'X9'" in capsys.readouterr().err
 
@@ -84,6 +93,39 @@ def test_flags_that_make_no_sense_are_one_line(made: list[Any], capsys: pytest.C
     assert error.startswith("error: ")
     assert error.count("\n") == 1
     assert made == []
+
+
+def test_a_part_by_the_first_part_of_its_name(made: list[Any]) -> None:
+    claims = (
+        Claim("B7-wide", "w", arms=("relu",), published=0.8),
+        Claim("B7-deep", "d", arms=("tanh",), published=0.8),
+    )
+    study = replace(STUDY, claims=(*claims, Claim("B75", "no part of B7", arms=("relu",), published=0.8)))
+    assert main(study, ["--only", "B7"]) == 0
+    manifest = json.loads(Path("runs/small/only-B7/manifest.json").read_text())
+    assert [claim["id"] for claim in manifest["study"]["claims"]] == ["B7-wide", "B7-deep"]
+
+
+def test_a_claim_without_arms_trains_nothing(made: list[Any]) -> None:
+    claim = Claim("B1", "gradients", predicate=lambda _results: Finding("reproduced", "they agree"))
+    assert main(replace(STUDY, claims=(claim, *STUDY.claims)), ["--only", "B1"]) == 0
+    assert made == []
+    report = Path("runs/small/only-B1/report.md").read_text()
+    assert "they agree" in report
+    assert "Only the claims B1." in report
+
+
+def test_a_part_is_not_published(made: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(STUDY, ["--only", "X1", "--publish", "published"]) == 2
+    assert "whole study's numbers" in capsys.readouterr().err
+    assert made == []
+
+
+def test_how_long_the_call_took_and_what_it_made(made: list[Any]) -> None:
+    assert main(STUDY, ["--seeds", "2", "--publish", "published"]) == 0
+    assert "it made all these runs" in Path("published/small.md").read_text()
+    assert main(STUDY, ["--publish", "published"]) == 0
+    assert "it made 2 of these runs" in Path("published/small.md").read_text()
 
 
 def test_numbers_for_a_repository(made: list[Any]) -> None:
@@ -126,7 +168,7 @@ def test_a_failure_is_shown_with_its_log(
     output, errors = capsys.readouterr()
     assert "not run" in output
     assert "FAILED: relu, seed 0: DataError: gone\n  log: runs/small/runs/" in errors
-    assert "DataError: gone" in Path("runs/small/report.md").read_text()
+    assert "DataError: gone" in Path("runs/small/only-X1/report.md").read_text()
 
 
 def test_ctrl_c_says_how_to_go_on(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
-from tinygrad_mlp.experiments.live import Live
-from tinygrad_mlp.experiments.workers import Outcome
+from tests.experiments.made import SMALL
+from tinygrad_mlp.experiments.live import Live, make_live
+from tinygrad_mlp.experiments.runs import RunStore
+from tinygrad_mlp.experiments.workers import Job, Outcome
 
 
 def run_of(seconds: float, error: str | None = None) -> Outcome:
@@ -44,3 +48,17 @@ def test_arms_without_a_run_are_taken_to_last_as_long_as_others(clock: list[floa
     assert live.time_left() == ""
     live.finished("first", 1, run_of(3600))
     assert live.time_left() == "about 1 h 0 min left"
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_worker_that_died_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, terminal: bool
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal, raising=False)
+    jobs = {("arm", 0): Job("key", SMALL, 0, str(tmp_path))}
+    with make_live(jobs, RunStore(tmp_path), wanted=True) as live:
+        live.finished("arm", 0, Outcome("key", 0.8, 2.0, died="killed by SIGKILL"))
+    words = " ".join(capsys.readouterr().out.split())
+    assert (
+        "arm, seed 0: validation 80.00 %, 2.0 s; a worker died of it at first (killed by SIGKILL), see key.log" in words
+    )

@@ -84,3 +84,20 @@ def test_tables_of_a_report_are_booktabs_with_whole_rows():
 @pytest.mark.parametrize("letters", ["ABC äöü éñ", "0123 ()[]/+=*.,;:!?'@-"])
 def test_latex_leaves_plain_letters_alone(letters: str):
     assert escape_latex(letters) == letters
+
+
+def test_a_long_table_has_as_many_floats_as_it_needs_pages():
+    """LaTeX sets a float that is longer than a page, and cuts it off."""
+    rows = tuple((Cell(f"arm {place}"), Cell("w" * (400 if place == 50 else 5))) for place in range(100))
+    tex = latex_table(Table("Arms", ("arm", "words"), rows, "A note. " * 200, "arms"))
+    floats = tex.split(r"\begin{table}")[1:]
+    assert len(floats) == 3  # 100 rows, one of which is of 10 lines
+    assert all(part.count(r" \\") <= 46 for part in floats)
+    assert [f"arm {place} &" in tex for place in range(100)] == [True] * 100
+    assert tex.count(r"\label{tab:arms}") == 1
+    assert tex.count(r"\caption{Arms, continued.}") == 2
+    assert tex.count("A note.") == 200
+    assert "A note." not in "".join(part.split(r"\end{table}")[0] for part in floats)
+    short = latex_table(Table("Arms", ("arm", "words"), rows[:3], "A note.", "arms"))
+    assert r"\caption{Arms. A note.}" in short
+    assert short.count(r"\begin{table}") == 1

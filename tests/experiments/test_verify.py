@@ -15,6 +15,7 @@ from tinygrad_mlp.experiments import runner, workers
 from tinygrad_mlp.experiments.claims import Claim, Finding, is_better
 from tinygrad_mlp.experiments.recipe import Recipe
 from tinygrad_mlp.experiments.report import write_report
+from tinygrad_mlp.experiments.report.manifest import describe_study
 from tinygrad_mlp.experiments.results import Results
 from tinygrad_mlp.experiments.runs import Run
 from tinygrad_mlp.experiments.study import Arm, Comparison, Study
@@ -90,13 +91,18 @@ def test_all_is_as_reported(whole: Path) -> None:
     assert {"report.html", "report.md", "tables.tex", "results.csv", "table claims"} < set(subjects)
     assert sum(subject.startswith("run ") for subject in subjects) == 6
     left = {check.subject for check in checks if "--study FILE" in check.words}
-    assert len(left) == 2  # the sentences among the claims, and the further table
+    assert left == {"table claims", "table study-extra", "texts"}  # the sentences among the claims, and what needs them
 
 
 def test_with_the_code_sentences_and_further_tables_are_computed(whole: Path) -> None:
     checks = list(verify(whole, study=STUDY))
     assert all(check.ok for check in checks), checks
     assert not any("--study FILE" in check.words for check in checks)
+    again = {check.subject for check in checks if check.words == "the same bytes"}
+    assert again == {
+        f"{name} again" for name in ("report.html", "report.md", "tables.tex", "results.csv", "settings.txt")
+    }
+    assert Check("study", True, "as its code defines it") in checks
 
 
 def test_any_flipped_byte_of_a_run_is_named(folder: Path) -> None:
@@ -136,6 +142,11 @@ def test_an_altered_file_is_named(folder: Path, name: str) -> None:
     (check,) = failed(folder)
     assert check.subject == name
     assert "altered" in check.words
+    content = manifest(folder)
+    content["files"][name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    rewrite(folder, content)
+    assert failed(folder) == []
+    assert [check.subject for check in failed(folder, study=STUDY)] == [f"{name} again"]
     path.unlink()
     assert "cannot be read" in failed(folder)[0].words
 
@@ -183,6 +194,56 @@ def test_a_number_that_no_table_has_is_named(folder: Path) -> None:
     rewrite(folder, content)
     (check,) = failed(folder)
     assert "arms/99/n" in check.words
+
+
+@pytest.mark.parametrize("table", ["arms", "comparisons", "claims"])
+def test_a_number_that_was_left_out_is_named(folder: Path, table: str) -> None:
+    content = manifest(folder)
+    content["cells"] = [cell for cell in content["cells"] if not cell["id"].startswith(f"{table}/1/")]
+    rewrite(folder, content)
+    (check,) = failed(folder)
+    assert (check.subject, "which is not reported" in check.words) == (f"table {table}", True)
+
+
+def test_what_was_asked_is_compared_with_the_code(folder: Path) -> None:
+    asked = {
+        "comparisons": lambda study: study["comparisons"].clear(),  # Holm's correction would be another
+        "claims": lambda study: study["claims"][0].update(published=0.81),
+        "seeds": lambda study: study.update(seeds=2),
+    }
+    for name, alter in asked.items():
+        content = manifest(folder)
+        alter(content["study"])
+        rewrite(folder, content)
+        assert any(check.subject == "study" and name in check.words for check in failed(folder, study=STUDY))
+        rewrite(folder, manifest(folder) | {"study": json.loads(json.dumps(describe_study(STUDY)))["study"]})
+    assert failed(folder, study=STUDY) == []
+    content = manifest(folder)
+    content["study"]["claims"].pop()
+    rewrite(folder, content)
+    assert any(check.subject == "study" and "notes" in check.words for check in failed(folder, study=STUDY))
+    content["study"]["claims"][0]["id"] = "X9"
+    rewrite(folder, content)
+    assert any("the code has no claims X9" in check.words for check in failed(folder, study=STUDY))
+
+
+@pytest.mark.parametrize("name", ["test_uses", "code", "data", "machines"])
+def test_what_runs_say_of_themselves_is_compared(folder: Path, name: str) -> None:
+    content = manifest(folder)
+    content[name] = 5 if name == "test_uses" else []
+    rewrite(folder, content)
+    (check,) = failed(folder)
+    assert (check.subject, name in check.words) == ("facts", True)
+
+
+def test_a_report_by_other_software_is_not_written_again(folder: Path) -> None:
+    content = manifest(folder)
+    content["report_made_with"]["matplotlib"] = "1.0"
+    rewrite(folder, content)
+    (path := folder / "report.md").write_bytes(path.read_bytes() + b" ")
+    checks = list(verify(folder, study=STUDY))
+    assert [check.subject for check in checks if not check.ok] == ["report.md"]
+    assert any("other versions" in check.words for check in checks)
 
 
 def test_a_recipe_that_is_not_that_of_the_runs_is_named(folder: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.experiments.made import SMALL
 from tinygrad_mlp.errors import ArgumentError, WorkerError
-from tinygrad_mlp.experiments.workers import Job, WorkerPool
+from tinygrad_mlp.experiments.workers import Job, Outcome, WorkerPool
 from tinygrad_mlp.kernels.threads import get_num_threads
 
 
@@ -27,14 +27,14 @@ def threads() -> tuple[int, int]:
     return os.getpid(), get_num_threads()
 
 
-def dies_once(job: Job) -> str:
+def dies_once(job: Job) -> Outcome:
     """Is killed the first time; the second time a file tells it not to be."""
     marker = Path(job.folder) / "tried"
     print("about to die", flush=True)
     if not marker.exists():
         marker.touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    return "done"
+    return Outcome(job.key, 0.8, 2.0)
 
 
 def dies(job: Job) -> None:
@@ -76,8 +76,13 @@ def test_ctrl_c_is_for_the_parent(pool: WorkerPool) -> None:
     assert pool.submit(interrupted).result() is False
 
 
-def test_a_worker_that_dies_once_costs_one_try(pool: WorkerPool, tmp_path: Path) -> None:
-    assert pool.submit(dies_once, job(tmp_path)).result() == "done"
+def test_a_worker_that_dies_once_costs_one_try_and_is_reported(pool: WorkerPool, tmp_path: Path) -> None:
+    outcome = pool.submit(dies_once, job(tmp_path)).result()
+    assert outcome == Outcome("a" * 20, 0.8, 2.0, died="killed by SIGKILL")
+    assert pool._logs is not None
+    assert (
+        (pool._logs / f"{'a' * 20}.log").read_text().startswith("about to die\nThe worker died: killed by SIGKILL.\n")
+    )
     assert pool.submit(square, 3).result() == 9
 
 

@@ -25,7 +25,6 @@ class Told:
 
     measures: dict[str, float] = field(default_factory=dict)
     columns: dict[str, Curve] = field(default_factory=dict)
-    jitter: bool = False  # of its own, against the other arms
 
 
 def world(study: Study, tell: Callable[[str], Told]) -> Results:
@@ -36,7 +35,7 @@ def world(study: Study, tell: Callable[[str], Told]) -> Results:
 
 def _run(study: Study, name: str, seed: int, tell: Callable[[str], Told]) -> Run:
     told = tell(name.split(" (", maxsplit=1)[0])
-    jitter = 1e-5 * (seed - 4.5) + (2e-3 * (-1) ** seed if told.jitter else 0.0)
+    jitter = 1e-5 * (seed - 4.5)
     measures = {key: value + (jitter if key.endswith("accuracy") else 0.0) for key, value in told.measures.items()}
     epochs = max((len(curve) for curve in told.columns.values()), default=3)
     run = made_run(study[name].recipe, seed, measures.get("test_accuracy", 0.8), epochs)
@@ -59,14 +58,13 @@ def level(epochs: int, value: float, start: float | None = None, until: int = 0)
 
 
 def a_world(holds: bool) -> Callable[[str], Told]:
-    """Its ReLU is better than leaky ReLU, and then not equivalent: two sentences of A4 exclude each other."""
     accuracies = {
         "tanh L2 0.01": (0.75, 0.86),
         "tanh L2 0.001": (0.856, 0.85),
         "tanh L2 0.0001": (0.80, 0.84),
         "sigmoid L2 0.001": (0.79, 0.87),
         "ReLU L2 0.001": (0.8634, 0.84),
-        "LeakyReLU L2 0.001": (0.8623, 0.80),
+        "LeakyReLU L2 0.001": (0.8623, 0.80),  # so near that both hold: ReLU is better, and they are similar
         "784-50-50-10, good recipe": (0.89, 0.88),
     }
     epochs = {"tanh L2 0.01": (20.0, 90.0), "tanh L2 0.001": (50.0, 50.0), "tanh L2 0.0001": (90.0, 20.0)}
@@ -89,6 +87,7 @@ def a_world(holds: bool) -> Callable[[str], Told]:
 
 def b_world(holds: bool) -> Callable[[str], Told]:
     accuracies = {
+        "tanh": (0.84, 0.88),
         "tanh L2": (0.855, 0.87),
         "sigmoid": (0.8702, 0.84),
         "ReLU": (0.845, 0.845),
@@ -103,9 +102,9 @@ def b_world(holds: bool) -> Callable[[str], Told]:
         "86x172": (0.8690, 0.86),
         "20x30x50": (0.85, 0.87),
         "33x33x33": (0.86, 0.86),
-        "50x30x20": (0.8707, 0.84),
+        "50x30x20": (0.8704, 0.84),
         "40x62x102": (0.86, 0.86),
-        "100": (0.8707, 0.87),
+        "100": (0.8705, 0.87),
         "784-50-50-10, good recipe": (0.89, 0.88),
     }
     chosen = ("tanh", "tanh L2")
@@ -121,7 +120,6 @@ def b_world(holds: bool) -> Callable[[str], Told]:
         return Told(
             {"test_accuracy": accuracies.get(name, (0.8, 0.8))[place], "val_accuracy": validation},
             {"train_loss": train, "val_loss": val},
-            jitter=name == "sigmoid",
         )
 
     return tell

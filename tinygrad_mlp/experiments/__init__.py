@@ -21,6 +21,8 @@ from tinygrad_mlp.experiments.report import write_report
 from tinygrad_mlp.experiments.results import Failure, Results, load_results
 from tinygrad_mlp.experiments.runner import run
 from tinygrad_mlp.experiments.runs import Run, RunStore
+from tinygrad_mlp.experiments.sentences import any_reading, bound_is_above, column, lies, per_seed
+from tinygrad_mlp.experiments.statistics import mcnemar
 from tinygrad_mlp.experiments.study import Arm, Comparison, Curves, Study
 from tinygrad_mlp.experiments.tables import Cell, Table
 from tinygrad_mlp.experiments.training import train_run
@@ -47,14 +49,20 @@ __all__ = [
     "Verdict",
     "WorkerPool",
     "all_hold",
+    "any_reading",
+    "bound_is_above",
+    "column",
     "compare_gradients",
     "gradient_table",
     "gradients_agree",
     "is_better",
     "is_equivalent",
     "judge",
+    "lies",
     "load_results",
     "main",
+    "mcnemar",
+    "per_seed",
     "read_study",
     "run",
     "train_run",

@@ -57,6 +57,10 @@ class Claim:
         The number, as a share where it is published in percent, and which measure of a run it is.
     digits:
         How many digits after the point it was published with: 4 for 0.8703.
+    tolerance:
+        How far the 95 % prediction interval of one run may reach to each side and still reproduce the number; where it
+        reaches further, the claim is underspecified. By default 0.02 (2 points) for accuracies, and without limit for
+        others.
     predicate:
         Of a sentence: makes a `Finding` of the results.
 
@@ -74,12 +78,17 @@ class Claim:
     measure: str = "test_accuracy"
     digits: int = 4
     predicate: Predicate | None = None
+    tolerance: float | None = None
 
     def __post_init__(self) -> None:
         if (self.published is None) == (self.predicate is None):
             raise ArgumentError(f"Claim {self.id}: expected a published number or a predicate, one of the two")
         if self.published is not None and not self.arms:
             raise ArgumentError(f"Claim {self.id}: the published number needs an arm that it is a claim about")
+        if self.tolerance is not None and not (self.published is not None and self.tolerance > 0):
+            raise ArgumentError(
+                f"Claim {self.id}: tolerance={self.tolerance}, expected a number above 0, and a published one beside it"
+            )
 
 
 @dataclass(frozen=True)
@@ -141,10 +150,11 @@ def _read(claim: Claim, published: float, arm: str, results: Results) -> Reading
     values = results.values(arm, claim.measure)
     summary = results.summary(arm, claim.measure)
     rounding = 0.5 * 10.0**-claim.digits
+    widest = None if claim.tolerance is None else 2 * claim.tolerance
     if claim.measure.endswith("accuracy"):
-        judgement = judge_published(published, values, kind="higher", widest=_WIDEST, rounding=rounding)
+        judgement = judge_published(published, values, kind="higher", widest=widest or _WIDEST, rounding=rounding)
     elif claim.measure.endswith("loss"):
-        judgement = judge_published(published, values, kind="lower", widest=None, rounding=rounding)
+        judgement = judge_published(published, values, kind="lower", widest=widest, rounding=rounding)
     else:
         judgement = judge_published(published, values, kind="inside", widest=None, rounding=_WHOLE)
     return Reading(arm, summary, judgement.verdict)
@@ -170,22 +180,29 @@ def is_better(first: str, second: str, measure: str = "test_accuracy") -> Predic
 
     "Better" is higher, of losses lower.
     """
-    return _compares(first, second, measure, "better")
-
-
-def is_equivalent(first: str, second: str, measure: str = "test_accuracy") -> Predicate:
-    """The sentence "first and second are about the same": within the margin of the study's comparison."""
-    return _compares(first, second, measure, "equivalent")
-
-
-def _compares(first: str, second: str, measure: str, wanted: str) -> Predicate:
-    """The sentence that the comparison of two arms ends in this way."""
 
     def predicate(results: Results) -> Finding:
         found = results.comparison(first, second, measure).verdict
-        decided: VerdictWord = "reproduced" if found == wanted else "not reproduced"
+        decided: VerdictWord = "reproduced" if found == "better" else "not reproduced"
         verdict: VerdictWord = "undecided" if found == "undecided" else decided
         return Finding(verdict, difference_words(results, first, second, measure))
+
+    return predicate
+
+
+def is_equivalent(first: str, second: str, measure: str = "test_accuracy") -> Predicate:
+    """The sentence "first and second are about the same": the interval lies within the margin of their comparison.
+
+    So it holds also where a small difference is significant; it does not where one is that may be larger.
+    """
+
+    def predicate(results: Results) -> Finding:
+        found = results.comparison(first, second, measure)
+        verdict: VerdictWord = "undecided" if found.verdict == "undecided" else "not reproduced"
+        words = difference_words(results, first, second, measure)
+        if not found.inside:
+            return Finding(verdict, words)
+        return Finding("reproduced", words + (", within the margin" if found.verdict != "equivalent" else ""))
 
     return predicate
 

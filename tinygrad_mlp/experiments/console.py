@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 import sys
 import textwrap
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinygrad_mlp.errors import TinygradError
+from tinygrad_mlp.errors import ArgumentError, TinygradError
 from tinygrad_mlp.experiments.report import write_report, write_summary
 from tinygrad_mlp.experiments.results import load_results
 from tinygrad_mlp.experiments.runner import run
@@ -45,6 +46,8 @@ def main(study: Study, argv: Sequence[str]) -> int:
     command = shlex.join(["python", *sys.argv[:1], *argv])
     start = time.perf_counter()
     try:
+        if args.only is not None and args.publish is not None:
+            raise ArgumentError("--publish with --only: it would take the place of the whole study's numbers")
         part = study if args.only is None else study.with_claims(args.only)
         part = part.quick() if args.quick else part
         out: Path = args.out or Path("runs", study.name + ("-quick" if args.quick else ""))
@@ -53,16 +56,17 @@ def main(study: Study, argv: Sequence[str]) -> int:
         else:
             results = run(part, out=out, seeds=args.seeds, workers=args.workers)
         seconds = time.perf_counter() - start
-        write_report(results, out, command=command, seconds=seconds)
+        report = out if args.only is None else out / re.sub(r"[^\w.-]", "-", f"only-{'-'.join(args.only)}")
+        write_report(results, report, command=command, seconds=seconds, runs=out / "runs")
         if args.publish is not None:
-            write_summary(results, args.publish, command=command)
+            write_summary(results, args.publish, command=command, seconds=seconds)
     except TinygradError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"\ninterrupted; finished runs are kept. To go on:\n  {command}", file=sys.stderr)
         return 130
-    return _say(results, out, seconds)
+    return _say(results, report, seconds)
 
 
 def _parser(study: Study) -> argparse.ArgumentParser:
@@ -73,7 +77,12 @@ def _parser(study: Study) -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--quick", action="store_true", help="one seed, 2 epochs, 2,000 images: to see that it runs")
     add("--seeds", type=_count, help=f"how many (default: {study.seeds})")
-    add("--only", nargs="+", metavar="CLAIM", help=f"of {', '.join(claim.id for claim in study.claims)}")
+    add(
+        "--only",
+        nargs="+",
+        metavar="CLAIM",
+        help=f"what these claims need, of {', '.join(claim.id for claim in study.claims)}; B7 stands for B7-…",
+    )
     add("--workers", type=_count, help="processes, each with one thread (default: one per CPU)")
     add("--so-far", action="store_true", help="train nothing: report on the runs that are finished")
     add("--out", type=Path, help=f"folder of runs and report (default: runs/{study.name})")
@@ -87,7 +96,7 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _say(results: Results, out: Path, seconds: float) -> int:
+def _say(results: Results, report: Path, seconds: float) -> int:
     """Verdicts and failures on the screen."""
     from rich.console import Console
 
@@ -98,7 +107,7 @@ def _say(results: Results, out: Path, seconds: float) -> int:
         log = f"\n  log: {failure.log}" if failure.log else ""
         print(f"FAILED: {failure.arm}, seed {failure.seed}: {failure.error}{log}", file=sys.stderr)
     runs = sum(map(len, results.runs.values()))
-    print(f"{runs} runs, {results.test_uses} uses of the test data, {seconds:.1f} s; report: {out / 'report.html'}")
+    print(f"{runs} runs, {results.test_uses} uses of the test data, {seconds:.1f} s; report: {report / 'report.html'}")
     return 1 if results.failed else 0
 
 

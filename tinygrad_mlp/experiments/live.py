@@ -92,8 +92,8 @@ class LiveTable(Live):
         self._live.stop()
 
     def show(self, arm: str, seed: int, outcome: Outcome) -> None:
-        """Draw the table; an error stays above it."""
-        if outcome.error is not None:
+        """Draw the table; an error, or that a worker died, stays above it."""
+        if outcome.error is not None or outcome.died:
             self._live.console.print(f"{arm}, seed {seed}: {_words(outcome)}", markup=False, highlight=False)
         self._live.update(self._table(), refresh=True)
 
@@ -138,4 +138,5 @@ def _words(outcome: Outcome) -> str:
     if outcome.error is not None:
         return f"FAILED: {outcome.error.splitlines()[0]}"  # the rest is in its log
     score = "" if math.isnan(outcome.val_accuracy) else f"validation {100 * outcome.val_accuracy:.2f} %, "
-    return f"{score}{outcome.seconds:.1f} s"
+    died = f"; a worker died of it at first ({outcome.died}), see {outcome.key}.log" if outcome.died else ""
+    return f"{score}{outcome.seconds:.1f} s{died}"

@@ -46,10 +46,13 @@ class Results:
         runs: Mapping[str, Iterable[Run]],
         failed: Iterable[Failure] = (),
         seeds: int | None = None,
+        made: int | None = None,
     ) -> None:
         self.study = study
         self.seeds = seeds
         """How many were asked for; None if nobody said."""
+        self.made = made
+        """How many runs the call that returned this has trained; None if nobody said."""
         self.runs = {arm.name: tuple(sorted(runs.get(arm.name, ()), key=lambda run: run.seed)) for arm in study.arms}
         self.failed = tuple(failed)
 
@@ -85,11 +88,16 @@ class Results:
     def comparison(self, first: str, second: str, measure: str = "test_accuracy") -> statistics.Comparison:
         """How two arms compare, corrected for all that is in the same table of the study's comparisons.
 
+        The study may list it the other way round, second against first: it is the same test.
+
         Raises `ArgumentError` for a comparison that the study does not list: it was not said beforehand.
         """
         for listed in self.study.comparisons:
             if (listed.first, listed.second, listed.measure) == (first, second, measure):
                 return self.compared(listed.table)[listed]
+        for listed in self.study.comparisons:
+            if (listed.second, listed.first, listed.measure) == (first, second, measure):
+                return self.compared(listed.table)[listed].reversed()
         raise ArgumentError(
             f"study {self.study.name}: the comparison of {first!r} with {second!r} in {measure} is not in its list; "
             "say beforehand what is to be compared: Study(comparisons=...)"
@@ -136,7 +144,8 @@ class Results:
     @property
     def test_uses(self) -> int:
         """How often the test data were used: once by each finished run, with folds once a fold."""
-        return sum(int(run.facts["test_uses"]) for runs in self.runs.values() for run in runs)
+        runs = {run.key: run for of in self.runs.values() for run in of}  # arms of the same recipe share their runs
+        return sum(int(run.facts["test_uses"]) for run in runs.values())
 
     @property
     def data(self) -> str:
@@ -175,7 +184,13 @@ class Results:
         return run.predictions == self.labels
 
 
-def load_results(study: Study, store: RunStore, seeds: int | None = None, failed: Iterable[Failure] = ()) -> Results:
+def load_results(
+    study: Study,
+    store: RunStore,
+    seeds: int | None = None,
+    failed: Iterable[Failure] = (),
+    made: int | None = None,
+) -> Results:
     """The results that a store holds of a study by now; runs that are not finished are left out.
 
     Raises `CheckpointError` for a damaged run.
@@ -187,4 +202,4 @@ def load_results(study: Study, store: RunStore, seeds: int | None = None, failed
         for run in runs[arm.name]:
             if run.recipe != arm.recipe:
                 raise CheckpointError(f"{store.path(run.key)}: it is a run of another recipe than arm {arm.name!r}")
-    return Results(study, runs, failed, study.seeds if seeds is None else seeds)
+    return Results(study, runs, failed, study.seeds if seeds is None else seeds, made)

@@ -81,7 +81,8 @@ def run(
             failed = _make(left, pool, store, live)
         if executor is None:
             pool.shutdown()
-    return load_results(study, store, seeds, failed)
+    made = sum(key in store for key in {job.key for job in left.values()})
+    return load_results(study, store, seeds, failed, made)
 
 
 def _jobs(study: Study, seeds: int, store: RunStore) -> dict[tuple[str, int], Job]:

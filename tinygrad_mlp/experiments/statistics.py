@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import mean, stdev  # exact: the deviation of equal values is 0, not a rounding error
 from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
@@ -36,6 +36,8 @@ Key = TypeVar("Key", bound=Hashable)
 ComparisonVerdict: TypeAlias = Literal["better", "worse", "equivalent", "undecided"]
 PublishedVerdict: TypeAlias = Literal["reproduced", "exceeded", "not reproduced", "underspecified", "undecided"]
 Kind: TypeAlias = Literal["higher", "lower", "inside"]
+
+_REVERSED: dict[ComparisonVerdict, ComparisonVerdict] = {"better": "worse", "worse": "better"}
 
 CONFIDENCE = 0.95
 POWER = 0.8
@@ -132,7 +134,8 @@ class Comparison:
     `difference` is the mean difference, [`low`, `high`] its 95 % t interval, `p` that of the sign-flip test and
     `adjusted_p` after Holm's correction within the table. `more_seeds` is about how many more pairs would decide, None
     when decided or when that cannot be said. `decidable` tells whether so few pairs could have shown "better" or
-    "worse" at all; if not, the interval alone speaks.
+    "worse" at all; if not, the interval alone speaks. `inside` tells whether the interval lies strictly inside the
+    margin, whatever the verdict: a difference may be real and small.
     """
 
     n: int
@@ -144,6 +147,12 @@ class Comparison:
     verdict: ComparisonVerdict
     more_seeds: int | None
     decidable: bool
+    inside: bool
+
+    def reversed(self) -> Comparison:
+        """The second arm against the first."""
+        verdict = _REVERSED.get(self.verdict, self.verdict)
+        return replace(self, difference=-self.difference, low=-self.high, high=-self.low, verdict=verdict)
 
 
 def compare(differences: Mapping[Key, ArrayLike], margin: float = 0.003, alpha: float = 0.05) -> dict[Key, Comparison]:
@@ -337,15 +346,17 @@ def _comparison(
     differences: Floats, p: float, adjusted_p: float, *, margin: float, alpha: float, level: float, decidable: bool
 ) -> Comparison:
     summary = _summary(differences) if len(differences) else Summary(0, *[math.nan] * 6)
+    inside = -margin < summary.low and summary.high < margin  # false for the NaN of fewer than 2 pairs
     verdict: ComparisonVerdict
     if adjusted_p < alpha:
         verdict = "better" if summary.mean > 0 else "worse"
-    elif -margin < summary.low and summary.high < margin:  # false for the NaN of fewer than 2 pairs
+    elif inside:
         verdict = "equivalent"
     else:
         verdict = "undecided"
     more_seeds = _more_seeds(summary, margin, level) if verdict == "undecided" and summary.n >= 2 else None
-    return Comparison(summary.n, summary.mean, summary.low, summary.high, p, adjusted_p, verdict, more_seeds, decidable)
+    interval = (summary.mean, summary.low, summary.high)
+    return Comparison(summary.n, *interval, p, adjusted_p, verdict, more_seeds, decidable, inside)
 
 
 def _more_seeds(so_far: Summary, margin: float, level: float) -> int | None:

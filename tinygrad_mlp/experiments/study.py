@@ -23,7 +23,7 @@ __all__ = ["Arm", "Comparison", "Curves", "Study"]
 
 _PART = (
     "A part of the study: comparisons are corrected for those that are left of their tables, so that a difference may "
-    "be significant here and not in the whole study."
+    "be significant here and not in the whole study. Only the claims {ids}."
 )
 
 
@@ -110,8 +110,8 @@ class Study:
         check_count("Study", "seeds", self.seeds)
         if not re.fullmatch(r"[\w-]+", self.name):
             raise ArgumentError(f"Study: name={self.name!r}, expected letters, digits, _ and -: it names a folder")
-        if not self.arms:
-            raise ArgumentError(f"Study {self.name}: it has no arms")
+        if not self.arms and not self.claims:
+            raise ArgumentError(f"Study {self.name}: it has no arms, and no claims that need none")
         names = [arm.name for arm in self.arms]
         for what, used in (
             ("arms", [name for name in names if names.count(name) > 1]),
@@ -161,18 +161,26 @@ class Study:
         )
 
     def with_claims(self, ids: Sequence[str]) -> Study:
-        """The part of the study that these claims need. Raises `ArgumentError` for a claim that does not exist."""
+        """The part of the study that these claims need; "B7" stands for "B7-wide" and "B7-deep", unless there is a B7.
+
+        Raises `ArgumentError` for a claim that does not exist.
+        """
         known = [claim.id for claim in self.claims]
+        wanted: set[str] = set()
         for name in ids:
-            if name not in known:
+            found = {name} if name in known else {id for id in known if id.startswith(f"{name}-")}
+            if not found:
                 raise ArgumentError(
                     f"Study {self.name}: there is no claim {name!r}{did_you_mean(name, known)}; there are {known}"
                 )
-        chosen = [claim for claim in self.claims if claim.id in ids]
-        arms = {name for claim in chosen for name in claim.arms}
-        part = self.with_arms([arm.name for arm in self.arms if arm.name in arms]) if arms else self
-        said = f"{_PART} {self.notes}" if len(part.comparisons) < len(self.comparisons) else self.notes
-        return replace(part, claims=tuple(chosen), notes=said.strip())
+            wanted |= found
+        chosen = tuple(claim for claim in self.claims if claim.id in wanted)
+        if len(chosen) == len(self.claims):
+            return self
+        part = replace(self, claims=chosen)  # without arms a study needs claims
+        part = part.with_arms([arm.name for arm in self.arms if any(arm.name in claim.arms for claim in chosen)])
+        notes = f"{_PART.format(ids=', '.join(claim.id for claim in chosen))} {self.notes}"
+        return replace(part, claims=chosen, notes=notes.strip())
 
     def quick(self) -> Study:
         """The same with one seed, two epochs and 2,000 images: shows that it runs, and nothing else."""

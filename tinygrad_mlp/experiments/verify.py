@@ -13,14 +13,23 @@ from pathlib import Path
 from typing import Any, cast
 
 from tinygrad_mlp.errors import ArgumentError, CheckpointError
-from tinygrad_mlp.experiments.claims import Claim, Finding
-from tinygrad_mlp.experiments.recipe import Recipe
-from tinygrad_mlp.experiments.report.manifest import FORMAT, describe_cells
+from tinygrad_mlp.experiments.rebuild import rebuild
+from tinygrad_mlp.experiments.report.document import make_document
+from tinygrad_mlp.experiments.report.html import render_html
+from tinygrad_mlp.experiments.report.manifest import (
+    FORMAT,
+    describe_cells,
+    describe_makers,
+    describe_runs,
+    describe_study,
+)
+from tinygrad_mlp.experiments.report.svg import inline_svg
 from tinygrad_mlp.experiments.report.tables import all_tables
+from tinygrad_mlp.experiments.report.write import render_texts
 from tinygrad_mlp.experiments.results import Failure, Results
 from tinygrad_mlp.experiments.runs import Run, RunStore, code_version
 from tinygrad_mlp.experiments.statistics import summarize
-from tinygrad_mlp.experiments.study import Arm, Comparison, Curves, Study
+from tinygrad_mlp.experiments.study import Study
 from tinygrad_mlp.experiments.training import train_run
 from tinygrad_mlp.train.manifest import describe_machine
 
@@ -45,8 +54,9 @@ def verify(
 
     - each file of the report has the bytes that the manifest says;
     - each run is whole, and the one that the manifest means;
-    - each number is what the stored runs give. Of sentences and further tables, which are judged by a study's code,
-      only where `study` gives that code.
+    - each cell of each table is what the stored runs give, and none is left out. Of sentences and further tables, which
+      are judged by a study's code, only where `study` gives that code. Then arms, claims and comparisons are compared
+      with it, too, and the page and the texts are written again (not the figures, which are only hashed).
     - `rerun` runs, chosen at random, are trained again. Where code, CPU and versions are those of the run, all bits
       have to be the same; elsewhere the test accuracy has to lie in the 95 % prediction interval of the arm's other
       runs. The words say which of the two was compared.
@@ -70,7 +80,7 @@ def verify(
     for name, sha256 in manifest["files"].items():
         yield _check_file(folder / name, name, sha256)
     runs: dict[str, Run] = {}
-    store = RunStore(folder / "runs")
+    store = RunStore(folder / manifest["runs_folder"])
     for entry in manifest["runs"]:
         try:
             run = store.load(entry["key"])
@@ -82,7 +92,7 @@ def verify(
         yield Check(f"run {run.key}", is_meant, words)
         runs[run.key] = run
     if len(runs) == len(manifest["runs"]):
-        yield from _check_numbers(manifest, runs, study)
+        yield from _check_numbers(folder, manifest, runs, study)
     else:
         yield Check("numbers", False, "not computed, since runs are missing or damaged")
     keys = random.Random(choice).sample(sorted(runs), min(rerun, len(runs)))
@@ -111,7 +121,9 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path}: it is no manifest of a report ({error}); write_report makes one") from error
     if kind != FORMAT:
-        raise CheckpointError(f"{path}: its format is {kind!r}, expected {FORMAT!r}")
+        raise CheckpointError(
+            f"{path}: its format is {kind!r}, expected {FORMAT!r}; write the report again: a study's --so-far does"
+        )
     return manifest
 
 
@@ -126,35 +138,78 @@ def _check_file(path: Path, name: str, sha256: str) -> Check:
 # Numbers ------------------------------------------------------------------------------------------------------------
 
 
-def _check_numbers(manifest: Mapping[str, Any], runs: Mapping[str, Run], study: Study | None) -> Iterator[Check]:
-    """A check for each table: all of its cells as the stored runs give them."""
-    rebuilt = _rebuild(manifest, study)
-    for arm, entry in zip(rebuilt.arms, manifest["arms"], strict=True):
+def _check_numbers(
+    folder: Path, manifest: Mapping[str, Any], runs: Mapping[str, Run], code: Study | None
+) -> Iterator[Check]:
+    """The study against its code, what runs say of themselves, a check for each table, and the texts written again."""
+    if code is not None:
+        same = _check_study(manifest, code)
+        yield same
+        if not same.ok:
+            yield Check("numbers", False, "not computed, since the study is not that of the code")
+            return
+    study = rebuild(manifest, code)
+    for arm, entry in zip(study.arms, manifest["arms"], strict=True):
         strangers = [one["key"] for one in entry["runs"] if runs[one["key"]].recipe != arm.recipe]
         if strangers:
             yield Check(f"arm {arm.name}", False, f"its recipe is not that of the runs {', '.join(strangers)}")
+    wrong = [name for name, value in describe_runs(runs.values()).items() if manifest[name] != value]
+    yield Check("facts", not wrong, _not_as_said(wrong, "the runs say") if wrong else "as the runs say")
     of = {entry["name"]: [runs[one["key"]] for one in entry["runs"]] for entry in manifest["arms"]}
-    results = Results(rebuilt, of, [Failure(**entry) for entry in manifest["failed"]])
-    found = {cell["id"]: cell for cell in describe_cells(all_tables(results))}
-    skipped: list[str] = [] if study is not None else list(_rows_of_sentences(manifest))
-    tables: dict[str, list[dict[str, Any]]] = {}
-    for cell in manifest["cells"]:
-        tables.setdefault(cell["id"].split("/", 1)[0], []).append(cell)
-    for name, cells in tables.items():
-        mine = [cell for cell in cells if not any(cell["id"].startswith(row) for row in skipped)]
-        if not any(identity.split("/", 1)[0] == name for identity in found):
-            yield Check(f"table {name}", study is None, _NEEDS_CODE)
+    failed = [Failure(**entry) for entry in manifest["failed"]]
+    results = Results(study, of, failed, manifest["seeds"], manifest["made"])
+    yield from _check_cells(manifest, describe_cells(all_tables(results)), code is not None)
+    yield from _check_texts(folder, manifest, results, code is not None)
+
+
+def _check_study(manifest: Mapping[str, Any], code: Study) -> Check:
+    """Whether arms, claims and comparisons are those of the code: none was changed or left out after the fact."""
+    ids = [str(claim["id"]) for claim in manifest["study"]["claims"]]
+    strange = set(ids) - {claim.id for claim in code.claims}
+    if strange:
+        return Check("study", False, f"the code has no claims {', '.join(sorted(strange))}")
+    part = code.with_claims(ids) if ids else code
+    wrong = min((_unlike(manifest, one) for one in (part, part.quick())), key=len)
+    return Check("study", not wrong, _not_as_said(wrong, "the code has") if wrong else "as its code defines it")
+
+
+def _unlike(manifest: Mapping[str, Any], code: Study) -> list[str]:
+    """Names of what is not as a study's code has it."""
+    found = cast("dict[str, Any]", json.loads(json.dumps(describe_study(code))))  # with lists for tuples, as read
+    wrong = [str(name) for name, value in manifest["study"].items() if found["study"].get(name) != value]
+    arms = [{name: value for name, value in arm.items() if name != "runs"} for arm in manifest["arms"]]
+    return wrong if arms == found["arms"] else [*wrong, "arms"]
+
+
+def _not_as_said(names: Iterable[str], who: str) -> str:
+    return f"{who} other {' and '.join(names)} than the manifest"
+
+
+def _check_cells(manifest: Mapping[str, Any], computed: Iterable[dict[str, Any]], with_code: bool) -> Iterator[Check]:
+    """A check for each table: all of its cells as the stored runs give them, and none that is not reported."""
+    skipped = () if with_code else tuple(_rows_of_sentences(manifest))
+    reported, found = ({cell["id"]: cell for cell in cells} for cells in (manifest["cells"], computed))
+    tables: dict[str, list[str]] = {}
+    for identity in {**reported, **found}:
+        tables.setdefault(identity.split("/", 1)[0], []).append(identity)
+    for name, identities in tables.items():
+        if name.startswith("study-") and not with_code:
+            yield Check(f"table {name}", True, _NEEDS_CODE)
             continue
-        wrong = [_difference(cell, found.get(cell["id"])) for cell in mine if found.get(cell["id"]) != cell]
-        left = f"; sentences: {_NEEDS_CODE}" if len(mine) < len(cells) else ""
-        words = f"{len(mine)} numbers as the runs give them{left}" if not wrong else "; ".join(wrong[:5])
+        mine = [identity for identity in identities if not identity.startswith(skipped)]
+        wrong = [_difference(reported.get(one), found.get(one)) for one in mine if reported.get(one) != found.get(one)]
+        left = f"; sentences: {_NEEDS_CODE}" if len(mine) < len(identities) else ""
+        words = f"{len(mine)} cells as the runs give them{left}" if not wrong else "; ".join(wrong[:5])
         yield Check(f"table {name}", not wrong, words)
 
 
 _NEEDS_CODE = "not computed again: this needs the study's code (--study FILE)"
 
 
-def _difference(reported: Mapping[str, Any], found: Mapping[str, Any] | None) -> str:
+def _difference(reported: Mapping[str, Any] | None, found: Mapping[str, Any] | None) -> str:
+    if reported is None:
+        assert found is not None
+        return f"{found['id']}: the runs give {found['words']}, which is not reported"
     if found is None:
         return f"{reported['id']}: reported {reported['words']}, but the runs give no such number"
     if reported["words"] == found["words"] and reported["value"] == found["value"]:
@@ -163,52 +218,34 @@ def _difference(reported: Mapping[str, Any], found: Mapping[str, Any] | None) ->
     return f"{reported['id']}: reported {numbers}"
 
 
-def _rows_of_sentences(manifest: Mapping[str, Any]) -> Iterable[str]:
+def _rows_of_sentences(manifest: Mapping[str, Any]) -> Iterator[str]:
     """Beginnings of the ids of cells that only a predicate can compute."""
+    yield "sentences/"
     for place, claim in enumerate(manifest["study"]["claims"], start=1):
         if claim["is_sentence"]:
             yield f"claims/{place}/"
 
 
-def _rebuild(manifest: Mapping[str, Any], code: Study | None) -> Study:
-    """The study of a manifest; predicates and further tables as the code has them, if it is given."""
-    said = manifest["study"]
-    claims = {} if code is None else {claim.id: claim for claim in code.claims}
-    return Study(
-        said["name"],
-        said["title"],
-        tuple(
-            Arm(arm["name"], Recipe.from_dict(arm["recipe"]), arm["source"], arm["note"]) for arm in manifest["arms"]
-        ),
-        said["seeds"],
-        tuple(Comparison(**one) for one in said["comparisons"]),
-        tuple(_claim(one, claims.get(one["id"])) for one in said["claims"]),
-        tuple(Curves(one["title"], tuple(one["arms"])) for one in said["curves"]),
-        {} if code is None else {name: table for name, table in code.tables.items() if name in said["tables"]},
-        said["source"],
-        said["notes"],
-    )
-
-
-def _claim(said: Mapping[str, Any], code: Claim | None) -> Claim:
-    """A claim as the manifest says; a sentence's predicate as the code has it, else one that finds nothing."""
-    predicate = None
-    if said["is_sentence"]:
-        predicate = _find_nothing if code is None else code.predicate
-    return Claim(
-        said["id"],
-        said["text"],
-        said["source"],
-        tuple(said["arms"]),
-        said["published"],
-        said["measure"],
-        said["digits"],
-        predicate,
-    )
-
-
-def _find_nothing(results: Results) -> Finding:
-    return Finding("undecided", _NEEDS_CODE)
+def _check_texts(folder: Path, manifest: Mapping[str, Any], results: Results, with_code: bool) -> Iterator[Check]:
+    """The files of the report written again: what stands in them is what the tables have."""
+    if not with_code:
+        yield Check("texts", True, f"not written again: {_NEEDS_CODE.split(': ')[1]}")
+        return
+    if manifest["report_made_with"] != describe_makers():
+        yield Check("texts", True, "not written again: the report was made with other versions of its software")
+        return
+    document = make_document(results, manifest["command"], manifest["seconds"])
+    files = render_texts(results, document)
+    svgs = {picture: folder / "figures" / f"{picture.name}.svg" for picture in document.pictures}
+    if all(path.is_file() for path in svgs.values()):
+        drawn = {
+            picture.name: inline_svg(path.read_text(encoding="utf-8"), picture.name, picture.alt)
+            for picture, path in svgs.items()
+        }
+        files["report.html"] = render_html(document, drawn, folder, manifest["runs_folder"]).encode()
+    for name, content in files.items():
+        same = hashlib.sha256(content).hexdigest() == manifest["files"].get(name)
+        yield Check(f"{name} again", same, "the same bytes" if same else "the runs give another text")
 
 
 # Runs ---------------------------------------------------------------------------------------------------------------
@@ -222,13 +259,16 @@ def _train_again(run: Run, runs: Iterable[Run]) -> Check:
         wrong = _other_bits(run, again)
         return Check(subject, not wrong, "the same bits" if not wrong else f"other bits: {', '.join(wrong)}")
     where = f"compared by its test accuracy, since {' and '.join(unlike)} differ"
-    others = [other.measures["test_accuracy"] for other in runs if other.recipe == run.recipe]
+    others = [one.measures["test_accuracy"] for one in runs if one.recipe == run.recipe and one.key != run.key]
     got = again.measures["test_accuracy"]
     if len(others) < 2:
-        return Check(subject, True, f"{100 * got:.2f} %, nothing to compare with: the arm has one run; {where}")
+        words = f"{100 * got:.2f} %, nothing to compare with: the arm has {len(others)} other runs; {where}"
+        return Check(subject, True, words)
     interval = summarize(others)
     inside = interval.prediction_low <= got <= interval.prediction_high
-    words = f"[{100 * interval.prediction_low:.2f}, {100 * interval.prediction_high:.2f}] of the arm's runs; {where}"
+    words = (
+        f"[{100 * interval.prediction_low:.2f}, {100 * interval.prediction_high:.2f}] of the arm's other runs; {where}"
+    )
     return Check(subject, inside, f"{100 * got:.2f} %, {'inside' if inside else 'outside'} {words}")
 
 

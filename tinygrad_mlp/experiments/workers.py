@@ -1,7 +1,7 @@
 """`WorkerPool`: processes that are started once and used for run after run, one thread each; and what they do.
 
 The pool is a `concurrent.futures.Executor` like others. What it adds: a worker that dies (killed for its memory, say)
-costs nobody else's work, and its run is tried once more.
+costs nobody else's work, its run is tried once more, and the outcome says so.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import traceback
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 from tinygrad_mlp.errors import WorkerError
 from tinygrad_mlp.experiments.recipe import Recipe
@@ -49,12 +49,16 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job: the validation accuracy (NaN without validation) and seconds of the run, or an error."""
+    """What became of a job: the validation accuracy (NaN without validation) and seconds of the run, or an error.
+
+    `died` says how a first worker died of it, where the second try went well.
+    """
 
     key: str
     val_accuracy: float = float("nan")
     seconds: float = 0.0
     error: str | None = None
+    died: str = ""
 
 
 def work(job: Job) -> Outcome:
@@ -108,12 +112,18 @@ class WorkerPool(Executor):
             except _DeathError as death:
                 self._alive.discard(worker)
                 died.append(str(death))
+                if log is not None:
+                    log.parent.mkdir(parents=True, exist_ok=True)
+                    with log.open("a", encoding="utf-8") as file:
+                        file.write(f"The worker died: {death}.\n")
                 if self._stopped:
                     break
                 continue
             self._idle.put(worker)
             if isinstance(answer, _Raised):
                 raise answer.error
+            if died and isinstance(answer, Outcome):
+                return cast("T", replace(answer, died=died[0]))
             return answer
         kept = "" if log is None or not log.exists() else f"; its log is {log}"
         raise WorkerError(f"a worker died of it, and another on the second try ({'; '.join(died)}){kept}")

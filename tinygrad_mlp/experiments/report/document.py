@@ -46,6 +46,14 @@ HOW_TO_JUDGE = (
         "many more seeds would decide it.",
     ),
     (
+        "A sentence",
+        "is read as a comparison of recipes, or as a number that the runs of one seed give and a region for it, both "
+        "chosen beforehand. Of a number the 95 % interval of the mean over seeds decides, without a correction for "
+        "several: inside the region the sentence is reproduced, outside not reproduced, across a bound undecided. "
+        "“About the same” holds where the interval of the difference lies inside ±0.3 points, also if so small a "
+        "difference is significant. A sentence of several parts is reproduced if all are, and not if one is not.",
+    ),
+    (
         "The test images",
         "are looked at once by each trained net, after its training. Epochs, arms and figures are chosen on validation "
         "images only.",
@@ -158,9 +166,17 @@ def _facts(results: Results, command: str, seconds: float | None) -> tuple[tuple
         ("CPU", ", ".join(dict.fromkeys(str(machine["cpu"]) for machine in machines if "cpu" in machine))),
         ("Command", command),
         ("Training, all runs together", _duration(sum(run.measures["seconds"] for run in runs))),
-        ("Time that the last call took", "" if seconds is None else _duration(seconds)),
+        ("Time that the last call took", "" if seconds is None else _duration(seconds) + _made(results)),
     )
     return tuple((label, words) for label, words in found if words)
+
+
+def _made(results: Results) -> str:
+    """So many of the runs were made in that time; the others were there already."""
+    if results.made is None:
+        return ""
+    all_of_them = len({run.key for runs in results.runs.values() for run in runs})
+    return f"; it made {results.made:,} of these runs" if results.made < all_of_them else "; it made all these runs"
 
 
 def _count(number: int, thing: str) -> str:

@@ -76,8 +76,8 @@ class _SectionView:
     blocks: list[_TableView | _PictureView]
 
 
-def render_html(document: Document, pictures: Mapping[str, str], folder: Path) -> str:
-    """The page. `pictures` are SVG elements by name; links lead to the files of runs that are in `folder`."""
+def render_html(document: Document, pictures: Mapping[str, str], folder: Path, runs_folder: str) -> str:
+    """The page, to be in `folder`. `pictures` are SVG elements by name; links lead from there to the files of runs."""
     numbers = _numbers_of_runs(document)
     sections: list[_SectionView] = []
     for section in document.sections:
@@ -86,7 +86,7 @@ def render_html(document: Document, pictures: Mapping[str, str], folder: Path) -
             if isinstance(block, Picture):
                 blocks.append(_PictureView(block.name, block.caption, pictures[block.name]))
             else:
-                blocks.append(_table(block, numbers, folder))
+                blocks.append(_table(block, numbers, folder, runs_folder))
         sections.append(_SectionView(section.title, section.anchor, section.words, blocks))
     return _template().render(document=document, sections=sections, how_to_judge=HOW_TO_JUDGE, verify=VERIFY)
 
@@ -112,7 +112,7 @@ def _numbers_of_runs(document: Document) -> dict[str, int]:
     return {key: number for number, key in enumerate(dict.fromkeys(keys), start=1)}
 
 
-def _table(table: Table, numbers: Mapping[str, int], folder: Path) -> _TableView:
+def _table(table: Table, numbers: Mapping[str, int], folder: Path, runs_folder: str) -> _TableView:
     columns = [_ColumnView(words, _column_css(table, place)) for place, words in enumerate(table.columns)]
     rows: list[_RowView] = []
     shown: set[str] = set()
@@ -120,7 +120,7 @@ def _table(table: Table, numbers: Mapping[str, int], folder: Path) -> _TableView
         cells = [_cell(cell, column.words, column.css, numbers) for cell, column in zip(row, columns, strict=True)]
         if table.name == "runs":
             key = row[0].runs[0]
-            path = Path("runs", f"{key}.json")
+            path = Path(runs_folder, f"{key}.json")
             cells = [_CellView(cell.words, cell.sort, css=cell.css, badge=cell.badge) for cell in cells]
             href = path.as_posix() if (folder / path).is_file() else ""
             cells[0] = _CellView(row[0].words, key, href, css="run")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 from tinygrad_mlp.experiments.report.text import escape_latex as escape
-from tinygrad_mlp.experiments.tables import Table
+from tinygrad_mlp.experiments.tables import Cell, Table
 
 __all__ = ["latex_table", "render_latex"]
 
 _LONG = 36  # characters; a column with more wraps
+_LINE = 40  # of those, at least so many to a line
+_PAGE = 45  # lines
+_CAPTION = 400
 _LEFT_OUT = ("runs", "failures")  # for a table on a page too long, or nothing for a paper
 
 
@@ -24,25 +27,55 @@ def render_latex(tables: Iterable[Table], title: str) -> str:
 
 
 def latex_table(table: Table) -> str:
-    """A floating table, made narrower where it would be wider than the line."""
+    """Floating tables, made narrower where they would be wider than the line; as many as a long one needs pages.
+
+    A note that is too long for a caption is a paragraph behind them.
+    """
+    pages = list(_pages(table))
+    title, note = escape(table.title.rstrip(".")), escape(table.note)
+    short = not note or len(note) <= _CAPTION
+    label = "".join(letter for letter in table.name if letter.isascii() and (letter.isalnum() or letter == "-"))
+    floats: list[str] = []
+    for page, rows in enumerate(pages):
+        caption = f"{title}." if page == 0 else f"{title}, continued."
+        if page == 0 and note and short:
+            caption += f" {note}"
+        mark = f"\\label{{tab:{label}}}\n" if page == 0 else ""
+        floats.append(_float(table, rows, f"\\caption{{{caption}}}\n{mark}"))
+    if not short:
+        floats.append(f"\\par{{\\footnotesize\\noindent {title}: {note}\\par}}\n")
+    return "\n".join(floats)
+
+
+def _float(table: Table, rows: Sequence[tuple[Cell, ...]], heading: str) -> str:
     columns = "".join(_column(table, place) for place in range(len(table.columns)))
-    rows = "\n".join(" & ".join(escape(cell.words) for cell in row) + r" \\" for row in table.rows)
-    note = f" {escape(table.note)}" if table.note else ""
-    title = escape(table.title.rstrip("."))
+    body = "\n".join(" & ".join(escape(cell.words) for cell in row) + r" \\" for row in rows)
     return rf"""\begin{{table}}[htbp]
 \centering
-\caption{{{title}.{note}}}
-\label{{tab:{"".join(letter for letter in table.name if letter.isascii() and (letter.isalnum() or letter == "-"))}}}
-\resizebox{{\ifdim\width>\linewidth \linewidth\else \width\fi}}{{!}}{{%
+{heading}\resizebox{{\ifdim\width>\linewidth \linewidth\else \width\fi}}{{!}}{{%
 \begin{{tabular}}{{@{{}}{columns}@{{}}}}
 \toprule
 {" & ".join(escape(words) for words in table.columns)} \\
 \midrule
-{rows}
+{body}
 \bottomrule
 \end{{tabular}}}}
 \end{{table}}
 """
+
+
+def _pages(table: Table) -> Iterator[list[tuple[Cell, ...]]]:
+    """Its rows, a float's worth at a time: LaTeX cuts off what is longer than a page."""
+    page: list[tuple[Cell, ...]] = []
+    lines = 0
+    for row in table.rows:
+        own = max(-(-len(cell.words) // _LINE) for cell in row) or 1
+        if page and lines + own > _PAGE:
+            yield page
+            page, lines = [], 0
+        page.append(row)
+        lines += own
+    yield page
 
 
 def _column(table: Table, place: int) -> str:

@@ -9,19 +9,22 @@ import platform
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any, cast
 
 from tinygrad_mlp.experiments.results import Results
+from tinygrad_mlp.experiments.runs import Run
+from tinygrad_mlp.experiments.study import Study
 from tinygrad_mlp.experiments.tables import Table
 
-__all__ = ["FORMAT", "describe_cells", "manifest_text"]
+__all__ = ["FORMAT", "describe_cells", "describe_makers", "describe_runs", "describe_study", "manifest_text"]
 
-FORMAT = "tinygrad_mlp report 1"
+FORMAT = "tinygrad_mlp report 2"
 _PACKAGES = ("tinygrad_mlp", "numpy", "scipy", "matplotlib", "jinja2")
 
 
 def describe_cells(tables: Iterable[Table]) -> list[dict[str, Any]]:
-    """Each cell that is a number or comes from runs: id, words, value (None where it is no number), keys of its runs.
+    """Each cell: id, words, value (None where it is no number), keys of the runs that it comes from.
 
     `verify` computes the same from stored runs and compares: an id is `<table>/<row>/<column>`, rows from 1.
     """
@@ -35,7 +38,6 @@ def describe_cells(tables: Iterable[Table]) -> list[dict[str, Any]]:
         for table in tables
         for place, row in enumerate(table.rows, start=1)
         for column, cell in zip(_apart(table.columns), row, strict=True)
-        if cell.number is not None or cell.runs
     ]
 
 
@@ -48,29 +50,30 @@ def _apart(columns: Iterable[str]) -> Iterator[str]:
 
 
 def manifest_text(
-    results: Results, tables: Iterable[Table], files: Mapping[str, bytes], command: str, seconds: float | None
+    results: Results,
+    tables: Iterable[Table],
+    files: Mapping[str, bytes],
+    *,
+    command: str,
+    seconds: float | None,
+    runs_folder: str,
 ) -> str:
     """The text of manifest.json, a line for each run, cell and file."""
     runs = {run.key: run for of in results.runs.values() for run in of}
+    described = describe_study(results.study)
     content = {
         "format": FORMAT,
-        "study": _study(results),
+        "study": described["study"],
         "command": command,
         "seconds": seconds,
-        "test_uses": results.test_uses,
-        "code": list(dict.fromkeys(str(run.facts.get("code", "")) for run in runs.values())),
-        "data": _unlike(run.facts.get("data", {}) for run in runs.values()),
-        "machines": _unlike(run.facts.get("machine", {}) for run in runs.values()),
-        "report_made_with": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
+        "seeds": results.seeds,
+        "made": results.made,
+        "runs_folder": runs_folder,
+        **describe_runs(runs.values()),
+        "report_made_with": describe_makers(),
         "arms": [
-            {
-                "name": arm.name,
-                "source": arm.source,
-                "note": arm.note,
-                "recipe": arm.recipe.as_dict(),
-                "runs": [{"seed": run.seed, "key": run.key} for run in results.runs[arm.name]],
-            }
-            for arm in results.study.arms
+            {**arm, "runs": [{"seed": run.seed, "key": run.key} for run in results.runs[arm["name"]]]}
+            for arm in described["arms"]
         ],
         "failed": [{"arm": one.arm, "seed": one.seed, "error": one.error, "log": one.log} for one in results.failed],
         "runs": [
@@ -83,9 +86,43 @@ def manifest_text(
     return _in_lines(content)
 
 
-def _study(results: Results) -> dict[str, Any]:
-    """What was asked, as far as JSON can hold it: a sentence's predicate is code, and is said to be there."""
-    study = results.study
+def describe_runs(runs: Iterable[Run]) -> dict[str, Any]:
+    """What runs say of themselves: how often the test data were used, by which code, on which data and machines."""
+    runs = list(runs)
+    return {
+        "test_uses": sum(int(run.facts["test_uses"]) for run in runs),
+        "code": list(dict.fromkeys(str(run.facts.get("code", "")) for run in runs)),
+        "data": _unlike(run.facts.get("data", {}) for run in runs),
+        "machines": _unlike(run.facts.get("machine", {}) for run in runs),
+    }
+
+
+def describe_makers() -> dict[str, str]:
+    """What the text of a report depends on beside its runs: versions, and a hash of the code that writes it."""
+    folder = Path(__file__).parents[1]
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.suffix in (".py", ".html", ".css", ".js")):
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    versions = {name: _version(name) for name in _PACKAGES}
+    return {"python": platform.python_version(), **versions, "code": digest.hexdigest()[:12]}
+
+
+def describe_study(study: Study) -> dict[str, Any]:
+    """What is asked, as far as JSON can hold it: a sentence's predicate is code, and is said to be there."""
+    arms = [
+        {
+            "name": arm.name,
+            "source": arm.source,
+            "note": arm.note,
+            "seeds": arm.seeds,
+            "recipe": arm.recipe.as_dict(),
+        }
+        for arm in study.arms
+    ]
+    return {"study": _questions(study), "arms": arms}
+
+
+def _questions(study: Study) -> dict[str, Any]:
     return {
         "name": study.name,
         "title": study.title,
@@ -105,6 +142,7 @@ def _study(results: Results) -> dict[str, Any]:
                 "measure": claim.measure,
                 "published": claim.published,
                 "digits": claim.digits,
+                "tolerance": claim.tolerance,
                 "is_sentence": claim.predicate is not None,
             }
             for claim in study.claims

@@ -53,8 +53,8 @@ _NAMES = {
 
 def differing_fields(results: Results) -> list[str]:
     """Fields of a recipe in which the study's arms differ."""
-    recipes = [arm.recipe.as_dict() for arm in results.study.arms]
-    return [name for name in recipes[0] if any(recipe[name] != recipes[0][name] for recipe in recipes)]
+    first, *others = [arm.recipe.as_dict() for arm in results.study.arms] or [{}]
+    return [name for name in first if any(recipe[name] != first[name] for recipe in others)]
 
 
 def field_words(value: Any) -> str:
@@ -78,7 +78,9 @@ def _label(name: str) -> str:
 
 
 def settings_paragraph(results: Results) -> str:
-    """What all arms share, in what they differ, and how the numbers were made, in whole sentences."""
+    """What all arms share, in what they differ, and how the numbers were made, in whole sentences; of no arms, none."""
+    if not results.study.arms:
+        return ""
     differing = differing_fields(results)
     shared = results.study.arms[0].recipe
     sentences = [
@@ -86,6 +88,7 @@ def settings_paragraph(results: Results) -> str:
         *(sentence for sentence in (_inputs(shared, differing), _net(shared, differing)) if sentence),
         *(sentence for sentence in (_optimizer(shared, differing), _stopping(shared, differing)) if sentence),
         _differences(results, differing),
+        _mirrored(results),
         "Numbers are means ± standard deviations over seeds; intervals are Student's 95 % intervals, of one further "
         "run where they are compared with a published number. Arms are compared with the exact paired sign-flip test, "
         "p-values corrected after Holm within each table.",
@@ -196,6 +199,15 @@ def _differences(results: Results, differing: list[str]) -> str:
         values = list(dict.fromkeys(field_words(recipe[name]) for recipe in recipes))
         parts.append(f"{_label(name)} ({'; '.join(values)})")
     return f"The recipes differ in {_joined(parts)}."
+
+
+def _mirrored(results: Results) -> str:
+    """What `train_run` does with nets that were trained on mirrored images."""
+    flipped = [arm.recipe.augmentation.horizontal_flip > 0 for arm in results.study.arms]
+    if not any(flipped):
+        return ""
+    which = "The nets" if all(flipped) else "The nets that were trained on mirrored images"
+    return f"{which} were validated and tested by the mean of their outputs for an image and its mirror image."
 
 
 def _software(results: Results) -> str:

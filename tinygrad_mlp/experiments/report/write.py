@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,13 +20,18 @@ from tinygrad_mlp.experiments.report.svg import inline_svg
 from tinygrad_mlp.experiments.results import Results
 from tinygrad_mlp.train.checkpoint import write_atomically
 
-__all__ = ["write_report", "write_summary"]
+__all__ = ["render_texts", "write_report", "write_summary"]
 
 _FORMATS = ("svg", "png", "pdf")
 
 
 def write_report(
-    results: Results, folder: str | Path, *, command: str = "", seconds: float | None = None
+    results: Results,
+    folder: str | Path,
+    *,
+    command: str = "",
+    seconds: float | None = None,
+    runs: str | Path | None = None,
 ) -> list[Path]:
     """Write a report of a study's runs; the same results give the same bytes. Returns the paths, the page first.
 
@@ -37,11 +43,13 @@ def write_report(
     Parameters
     ----------
     results:
-        The runs. Where they are kept in `folder`/runs, as `experiments.run` does, the page links to their files.
+        The runs.
     folder:
         Where to write. Figures that an older report left there and this one has not are removed.
     command, seconds:
         How the runs were made and how long that took, to be printed.
+    runs:
+        Folder in which runs are kept, by default `folder`/runs; the page links to their files.
 
     Raises `DataError` where the test labels for a confusion matrix are not there, `OSError` where writing fails.
 
@@ -50,17 +58,13 @@ def write_report(
     PosixPath('width/report.html')
     """
     folder = Path(folder)
+    runs_folder = "runs" if runs is None else Path(os.path.relpath(runs, folder)).as_posix()
     document = make_document(results, command, seconds)
     drawn, pictures = _draw(document)
-    files = {
-        "report.html": render_html(document, pictures, folder).encode(),
-        "report.md": render_markdown(document).encode(),
-        "tables.tex": render_latex(document.tables, document.title).encode(),
-        "results.csv": render_csv(results).encode(),
-        "settings.txt": "\n\n".join([document.settings, "\n".join(document.settings_lines)]).encode() + b"\n",
-        **drawn,
-    }
-    manifest = manifest_text(results, document.tables, files, command, seconds)
+    folder.mkdir(parents=True, exist_ok=True)  # a link to a run is made where its file can be reached from here
+    page = render_html(document, pictures, folder, runs_folder)
+    files = {"report.html": page.encode(), **render_texts(results, document), **drawn}
+    manifest = manifest_text(results, document.tables, files, command=command, seconds=seconds, runs_folder=runs_folder)
     _remove_older(folder, set(files))
     for name, content in [*files.items(), ("manifest.json", manifest.encode())]:
         path = folder / name
@@ -69,12 +73,24 @@ def write_report(
     return [folder / name for name in [*files, "manifest.json"]]
 
 
-def write_summary(results: Results, folder: str | Path, *, command: str = "") -> list[Path]:
+def render_texts(results: Results, document: Document) -> dict[str, bytes]:
+    """The files of a report without figures: `verify` writes them again from stored runs, and compares the bytes."""
+    return {
+        "report.md": render_markdown(document).encode(),
+        "tables.tex": render_latex(document.tables, document.title).encode(),
+        "results.csv": render_csv(results).encode(),
+        "settings.txt": "\n\n".join([document.settings, "\n".join(document.settings_lines)]).encode() + b"\n",
+    }
+
+
+def write_summary(
+    results: Results, folder: str | Path, *, command: str = "", seconds: float | None = None
+) -> list[Path]:
     """Write what is small enough for a repository: all numbers, as `<study>.csv` and `<study>.md`; returns both paths.
 
-    Raises `OSError` where writing fails.
+    `command` and `seconds` as for `write_report`. Raises `OSError` where writing fails.
     """
-    document = make_document(results, command, None)
+    document = make_document(results, command, seconds)
     files = {".csv": render_csv(results), ".md": render_markdown(document, pictures=False)}
     paths = [Path(folder) / f"{results.study.name}{suffix}" for suffix in files]
     for path, text in zip(paths, files.values(), strict=True):
