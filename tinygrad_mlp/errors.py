@@ -12,6 +12,7 @@ __all__ = [
     "ShapeError",
     "TinygradError",
     "UnknownAttributeError",
+    "UnknownKeyError",
     "WorkerError",
 ]
 
@@ -34,6 +35,12 @@ class ArgumentError(TinygradError, ValueError):
 
 class IndexRangeError(TinygradError, IndexError):
     """A label or an index lies outside its range."""
+
+
+class UnknownKeyError(ArgumentError, KeyError):
+    """A container has nothing under this key."""
+
+    __str__ = Exception.__str__  # that of KeyError would quote the message
 
 
 class GradientError(TinygradError, RuntimeError):

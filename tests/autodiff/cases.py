@@ -369,6 +369,12 @@ NORM = [
         arguments(arrays(layouts=False), 0.4),
     ),
     OpCase(
+        "dropout1d",
+        lambda x, p: random.dropout1d(x, p, generator=Generator(seed=3)),
+        lambda x, p: x * dropped(Tensor(np.ones((*x.shape[:-1], 1))), p).array,
+        arguments(arrays(shapes(2, 3)), 0.4),
+    ),
+    OpCase(
         "dropout2d",
         lambda x, p: random.dropout2d(x, p, generator=Generator(seed=3)),
         lambda x, p: x * dropped(Tensor(np.ones((*x.shape[:2], 1, 1))), p).array,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.autodiff.numeric import check_gradients, rng
-from tinygrad_mlp.autodiff.ops.random import dropout, dropout2d
+from tinygrad_mlp.autodiff.ops.random import dropout, dropout1d, dropout2d
 from tinygrad_mlp.autodiff.random_state import default_generator, manual_seed
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.errors import ArgumentError, DtypeError, ShapeError
@@ -89,25 +89,38 @@ def test_errors():
         dropout(np.ones(2))
 
 
-@pytest.mark.parametrize("shape", [(50, 40, 3, 2), (2000, 3, 2)])
-def test_whole_channels_are_zero_or_scaled(shape):
+@pytest.mark.parametrize(
+    ("drop", "shape", "channel"),
+    [(dropout2d, (50, 40, 3, 2), (0, 0)), (dropout1d, (50, 40, 6), (0,)), (dropout1d, (2000, 6), (0,))],
+)
+def test_whole_channels_are_zero_or_scaled(drop, shape, channel):
     images = Tensor(rng(1).uniform(1, 2, shape), requires_grad=True)
-    out = dropout2d(images, 0.3, generator=Generator(3))
+    out = drop(images, 0.3, generator=Generator(3))
     factors = out.array / images.array
-    np.testing.assert_allclose(factors, np.broadcast_to(factors[..., :1, :1], shape))
-    dropped = factors[..., 0, 0] == 0
-    np.testing.assert_allclose(factors[..., 0, 0][~dropped], 1 / 0.7)
+    each = factors[(..., *channel)]
+    np.testing.assert_allclose(factors, np.broadcast_to(each.reshape(*each.shape, *[1] * len(channel)), shape))
+    dropped = each == 0
+    np.testing.assert_allclose(each[~dropped], 1 / 0.7)
     assert abs(dropped.mean() - 0.3) < 5 * np.sqrt(0.21 / dropped.size)
     out.sum().backward()
     np.testing.assert_allclose(images.grad.array, factors)
-    assert dropout2d(images, 0.3, training=False) is images
-    assert dropout2d(images, 0.0) is images
+    assert drop(images, 0.3, training=False) is images
+    assert drop(images, 0.0) is images
 
 
-def test_whole_channels_want_images():
-    with pytest.raises(
-        ShapeError, match=r"dropout2d: input has shape \(3, 4\), expected \(N, C, H, W\) or \(C, H, W\)"
-    ):
+def test_whole_channels_want_images_or_sequences():
+    with pytest.raises(ShapeError, match=r"dropout2d: input has shape \(3, 4\), expected \(N, C, H, W\)"):
         dropout2d(Tensor(np.ones((3, 4))))
-    with pytest.raises(ArgumentError, match="dropout2d: p must lie in 0 to 1"):
-        dropout2d(Tensor(np.ones((3, 4, 5))), 1.5)
+    with pytest.raises(ShapeError, match=r"dropout1d: input has shape \(3,\), expected \(N, C, L\) or \(C, L\)"):
+        dropout1d(Tensor(np.ones(3)))
+    for drop in (dropout1d, dropout2d):
+        with pytest.raises(ArgumentError, match=f"{drop.__name__}: p must lie in 0 to 1"):
+            drop(Tensor(np.ones((3, 4, 5))), 1.5)
+
+
+def test_three_dimensions_are_not_guessed_at():
+    """PyTorch's dropout2d reads (N, C, L); one image (C, H, W) has as many dimensions."""
+    x = Tensor(np.ones((3, 4, 5)))
+    with pytest.raises(ShapeError, match=r"\(N, C, L\) use dropout1d .*one image \(C, H, W\) as x.unsqueeze\(0\)"):
+        dropout2d(x, 0.2)
+    assert dropout2d(x, 0.2, training=False) is dropout2d(x, 0.0) is x

@@ -59,8 +59,9 @@ def test_positions(kind: type) -> None:
     assert type(part) is kind
     assert amounts(part) == [1, 2]
     assert part[0] is members[1]
-    part.append(Add(9))  # the part keeps the names "1" and "2": nothing is written over
+    part.append(Add(9))  # nothing is written over
     assert amounts(part) == [1, 2, 9]
+    assert names(part) == (["1", "2", "3"] if kind is nn.Sequential else ["0", "1", "2"])
     container[-1] = Add(7)
     assert amounts(container) == [0, 1, 2, 7]
     del container[1]
@@ -75,6 +76,38 @@ def test_positions(kind: type) -> None:
         container[6]
     with pytest.raises(IndexRangeError, match="index -7"):
         container[-7] = Add(1)
+
+
+@pytest.mark.parametrize("kind", [nn.Sequential, nn.ModuleList])
+def test_containers_grow_and_shrink_as_lists_do(kind: type) -> None:
+    def made(*numbers: float) -> nn.ModuleList:
+        return kind().extend(Add(number) for number in numbers)
+
+    container = made(0, 1, 2, 3, 4)
+    del container[-2:]
+    assert amounts(container) == [0, 1, 2]
+    del container[::2]
+    assert amounts(container) == [1]
+    assert names(container) == ["0"]
+    del container[5:]
+    last = container[-1]
+    assert container.pop(-1) is last
+    assert len(container) == 0
+    with pytest.raises(IndexRangeError, match=f"{kind.__name__}: index -1 is out of range for 0 modules"):
+        container.pop()
+    net = nn.Sequential(container)
+    net[0] += [Add(5), Add(6)]
+    assert net[0] is container
+    assert list(net.state_dict()) == ["0.0.weight", "0.1.weight"]
+    assert amounts([container.pop(0)]) == [5]
+    both = container[:] + (module for module in made(7, 8))
+    assert type(both) is kind
+    assert amounts(both) == [6, 7, 8]
+    assert names(both) == ["0", "1", "2"]
+    assert amounts(container) == [6]
+    with pytest.raises(DtypeError, match=rf"{kind.__name__}: expected several Modules, got Add; append\(\) adds one"):
+        container += Add(9)
+    assert amounts(container) == [6]
 
 
 def test_module_list_does_not_compute() -> None:
@@ -96,10 +129,38 @@ def test_module_dict() -> None:
     del heads["low"]
     assert "low" not in heads
     assert len(heads) == 2
-    with pytest.raises(ArgumentError, match=r"no module 'hihg'; it holds \['high', 'top'\], did you mean 'high'\?"):
-        heads["hihg"]
+    for use in (heads.__getitem__, heads.__delitem__, heads.pop):
+        with pytest.raises(
+            ArgumentError, match=r"^ModuleDict has no module 'hihg'; .*, did you mean 'high'\?$"
+        ) as caught:
+            use("hihg")
+        assert isinstance(caught.value, KeyError)
+    with pytest.raises(KeyError, match=r"no module 'training'; it holds \['high', 'top'\]"):
+        del heads["training"]
+    top = heads["top"]
+    assert heads.pop("top") is top
+    assert list(heads.state_dict()) == ["high.weight"]
     with pytest.raises(ArgumentError, match="'items' is taken"):
         heads["items"] = Add(1)
+    heads.clear()
+    assert len(heads) == len(list(heads.parameters())) == 0
+
+
+def test_module_dict_from_pairs() -> None:
+    members = {"low": Add(1), "high": Add(2)}
+    for given in (
+        members,
+        [["low", members["low"]], ("high", members["high"])],
+        nn.ModuleDict(members),
+        members.items(),
+    ):
+        assert list(nn.ModuleDict(given).items()) == list(members.items())
+    assert len(nn.ModuleDict()) == len(nn.ModuleDict(None)) == 0
+    for wrong in ([Add(1)], [("a", Add(1), Add(2))], [(1, Add(1))], Add(1), "ab"):
+        with pytest.raises(
+            DtypeError, match="ModuleDict: expected a mapping of names to Modules, or pairs of both, got"
+        ):
+            nn.ModuleDict(wrong)
 
 
 @pytest.mark.parametrize(

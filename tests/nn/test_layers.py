@@ -10,6 +10,7 @@ import pytest
 
 import tinygrad_mlp.nn.functional as F
 from tinygrad_mlp import nn
+from tinygrad_mlp.autodiff.capture import capture
 from tinygrad_mlp.autodiff.mode import no_grad
 from tinygrad_mlp.autodiff.random_state import manual_seed
 from tinygrad_mlp.autodiff.tensor import Tensor
@@ -204,6 +205,17 @@ def test_dropout_acts_in_training_only() -> None:
     assert repr(layer) == "Dropout(p=0.25)"
 
 
+@pytest.mark.parametrize(("kind", "shape"), [(nn.Dropout1d, (9, 8, 5)), (nn.Dropout2d, (9, 8, 3, 2))])
+def test_dropout_of_channels_acts_in_training_only(kind: type[nn.Dropout1d], shape: tuple[int, ...]) -> None:
+    layer = kind(0.5, generator=Generator(0))
+    x = Tensor(np.ones(shape, np.float32))
+    channels = layer(x).array.reshape(72, -1)
+    assert set(np.unique(channels)) == {0, 2}
+    np.testing.assert_array_equal(channels.min(1), channels.max(1))
+    assert layer.eval()(x) is x
+    assert repr(layer) == f"{kind.__name__}(p=0.5)"
+
+
 def test_dropout_draws_from_the_default_generator() -> None:
     x = tensor(20, 20)
     outs = []
@@ -271,6 +283,41 @@ def test_batch_norm_without_running_statistics_or_affine() -> None:
     layer.momentum = None
     assert layer.train()(x).shape == (6, 3)
     layer.reset_parameters()
+
+
+@pytest.mark.parametrize("captured", [False, True])
+@pytest.mark.parametrize("momentum", [0.1, None])
+def test_running_statistics_rest_while_they_are_not_tracked(momentum: float | None, captured: bool) -> None:
+    layer = nn.BatchNorm1d(3, momentum=momentum, affine=False)
+    if captured and momentum is None:
+        layer.momentum = 0.5  # a mean over all batches cannot be captured
+
+    def train(x: Tensor) -> Tensor:
+        return layer(x)
+
+    step = capture(train) if captured else train
+    for _ in range(3):
+        step(tensor(6, 3))
+    buffers = [buffer.array.copy() for buffer in layer.buffers()]
+    layer.track_running_stats = False
+    for _ in range(3):
+        out = step(tensor(6, 3))
+    np.testing.assert_allclose(out.array.mean(0), 0, atol=1e-6)
+    np.testing.assert_equal([buffer.array for buffer in layer.buffers()], buffers)
+    x = tensor(6, 3)
+    expected = (x.array - buffers[0]) / np.sqrt(buffers[1] + 1e-5)
+    np.testing.assert_allclose(layer.eval()(x).array, expected, rtol=1e-5, atol=1e-6)
+    layer.train().track_running_stats = True
+    step(x)
+    assert layer.num_batches_tracked.item() == 4
+
+
+def test_running_statistics_that_are_not_tracked_rest_also_where_pooling_is_fused() -> None:
+    net = nn.Sequential(nn.BatchNorm2d(3), nn.ReLU(), nn.MaxPool2d(2))
+    net[0].track_running_stats = False
+    net(tensor(2, 3, 4, 4))
+    assert net[0].running_mean.tolist() == [0, 0, 0]
+    assert net[0].num_batches_tracked.item() == 0
 
 
 def test_a_batch_that_fails_is_not_counted() -> None:

@@ -82,3 +82,21 @@ def test_weights_are_buffers() -> None:
 def test_repr_names_a_reduction_other_than_the_mean() -> None:
     assert repr(nn.CrossEntropyLoss()) == "CrossEntropyLoss()"
     assert repr(nn.L1Loss(reduction="sum")) == "L1Loss(reduction='sum')"
+
+
+class Focal(nn.CrossEntropyLoss):
+    """A loss as users derive it: settings passed on, kept under another name, and not kept at all."""
+
+    def __init__(self, alpha: object, gamma: float = 2.0, *args: object, hint: str = "", **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        self._alpha = alpha
+        self.gamma = gamma
+
+
+def test_a_loss_derived_from_another_can_be_printed_and_names_errors() -> None:
+    assert repr(Focal(0.25)) == "Focal()"
+    assert repr(Focal(0.25, 3.0, CLASS_WEIGHT, hint="x", reduction="sum")) == "Focal(gamma=3.0)"
+    assert repr(Focal(0.25, np.ones(2))) == "Focal(gamma=array([1., 1.]))"
+    with pytest.raises(ShapeError) as caught:
+        Focal(0.25)(LOGITS, LABELS[:2])
+    assert caught.value.__notes__ == ["in Focal(), input (4, 3) float64, (2,) int64"]

@@ -300,6 +300,19 @@ def test_an_exception_that_has_notes_keeps_them() -> None:
     assert caught.value.__notes__ == ["in an odd place", "in Raises(), input (1,) float32"]
 
 
+def test_an_error_in_extra_repr_does_not_hide_the_one_that_it_describes() -> None:
+    class Broken(Scale):
+        def extra_repr(self) -> str:
+            raise RuntimeError("nothing to say")
+
+    net = nn.Sequential(Broken(2))
+    with pytest.raises(ShapeError, match=r"expected \(\.\.\., 2\)") as caught:
+        net(tensor(3))
+    assert caught.value.__notes__ == ["in net.0: Broken(extra_repr() raised RuntimeError), input (3,) float32"]
+    with pytest.raises(RuntimeError, match="nothing to say"):
+        repr(net)
+
+
 def test_each_thread_has_its_own_module_stack() -> None:
     seen: list[str] = []
 

@@ -118,3 +118,21 @@ def test_a_net_that_changed_shape_is_an_error() -> None:
     net.weight = nn.Parameter(tg.ones(2, 2, dtype=tg.float64))
     with pytest.raises(ShapeError, match=r"weight had shape \(2, 3\) and now has \(2, 2\); make the average after"):
         average.update()
+
+
+def test_a_net_that_got_or_lost_a_layer_is_an_error_and_nothing_is_averaged() -> None:
+    net = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))
+    average = optim.ExponentialMovingAverage(net, decay=0.5)
+    before = average.state_dict()
+    with tg.no_grad():
+        net[0].weight.fill_(7.0)
+    net.append(nn.Linear(1, 1))
+    with pytest.raises(ArgumentError, match=r"new are \['2.bias', '2.weight'\], gone are \[\]; make the average after"):
+        average.update()
+    del net[1:]
+    with pytest.raises(ArgumentError, match=r"new are \[\], gone are \['1.bias', '1.weight'\]"):
+        average.update()
+    net.append(nn.Linear(3, 2))  # the last ones do not fit, and the first are not averaged
+    with pytest.raises(ShapeError, match=r"1.weight had shape \(1, 3\) and now has \(2, 3\)"):
+        average.update()
+    np.testing.assert_equal(average.state_dict(), before)

@@ -1,4 +1,4 @@
-"""What all optimizers share: groups, memory, missing gradients, penalties, options that change between steps."""
+"""What all optimizers share: memory, missing gradients, penalties, options that change between steps."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import tinygrad_mlp as tg
+from tests.optim.parameters import parameter, random_parameter
 from tinygrad_mlp import nn, optim
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.errors import ArgumentError, DtypeError, GradientError, NonFiniteError, ShapeError
@@ -18,79 +19,8 @@ from tinygrad_mlp.nn import Parameter
 ALL = [optim.SGD, optim.Adam, optim.AdamW, optim.Adadelta, optim.RMSprop, optim.Adagrad]
 
 
-def parameter(*shape: int, fill: float = 1.0, dtype: Any = np.float32, grad: float | None = None) -> Parameter:
-    made = Parameter(np.full(shape, fill, dtype))
-    if grad is not None:
-        made.grad = Tensor(np.full(shape, grad, dtype))
-    return made
-
-
-def random_parameter(*shape: int, seed: int = 0) -> Parameter:
-    """With weights stored transposed, as Linear does, and a gradient."""
-    rng = np.random.default_rng([30, seed])
-    made = Parameter(rng.normal(size=shape[::-1]).T)
-    made.grad = Tensor(rng.normal(size=shape))
-    return made
-
-
 def address(array: np.ndarray) -> int:
     return array.__array_interface__["data"][0]
-
-
-# Groups
-
-
-def test_groups_have_their_own_options_and_the_defaults() -> None:
-    a, b, c = parameter(2, grad=1), parameter(2, grad=1), parameter(grad=1)
-    optimizer = optim.SGD([{"params": [a, b], "lr": 0.5}, {"params": c, "weight_decay": 1.0}], lr=0.25)
-    optimizer.step()
-    np.testing.assert_array_equal(a.detach(), [0.5, 0.5])
-    np.testing.assert_array_equal(b.detach(), [0.5, 0.5])
-    assert c.item() == 1 - 0.25 * (1 + 1)
-    assert [group["lr"] for group in optimizer.param_groups] == [0.5, 0.25]
-    assert optimizer.param_groups[0]["params"] == [a, b]
-    assert "group 1: 1 parameters, lr=0.25" in repr(optimizer)
-
-
-def test_a_generator_and_a_lone_tensor_will_do() -> None:
-    net = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))
-    assert len(optim.SGD(net.parameters()).param_groups[0]["params"]) == 4
-    a = parameter(2, grad=1)
-    optim.SGD(a, lr=1.0).step()
-    np.testing.assert_array_equal(a.detach(), [0, 0])
-
-
-@pytest.mark.parametrize("kind", ALL)
-def test_a_group_added_later_leaves_the_state_of_the_others(kind: type[optim.Optimizer]) -> None:
-    def run(late: bool) -> list[np.ndarray]:
-        a, b = random_parameter(3, 2, seed=1), random_parameter(4, seed=2)
-        group = {"params": [b], "lr": 0.01}
-        optimizer = kind([{"params": [a]}] if late else [{"params": [a]}, group], lr=0.1)
-        gradient, b.grad = b.grad, None
-        optimizer.step()
-        if late:
-            optimizer.add_param_group(group)
-        b.grad = gradient
-        for _ in range(3):
-            optimizer.step()
-        return [a.array.copy(), b.array.copy()]
-
-    for at_once, later in zip(run(late=False), run(late=True), strict=True):
-        np.testing.assert_array_equal(at_once, later)
-
-
-def test_a_bad_group_added_later_changes_nothing() -> None:
-    a, b = parameter(2, grad=1), parameter(2, grad=1)
-    optimizer = optim.SGD([a], lr=1.0)
-    for params in ([b, a], [b, Tensor(np.arange(3))], []):
-        with pytest.raises((ArgumentError, DtypeError)):
-            optimizer.add_param_group({"params": params})
-    with pytest.raises(ArgumentError, match="'params'"):
-        optimizer.add_param_group([b])  # pyright: ignore[reportArgumentType]
-    assert len(optimizer.param_groups) == 1
-    optimizer.add_param_group({"params": b})
-    optimizer.step()
-    np.testing.assert_array_equal(b.detach(), [0, 0])
 
 
 # Memory
@@ -141,6 +71,37 @@ def test_replaced_data_is_trained_on() -> None:
     optimizer.step()  # velocity 1.5
     np.testing.assert_array_equal(a.detach(), np.full((2, 3), 8.5))
     np.testing.assert_array_equal(b.detach(), [-1.5, -1.5])
+
+
+def test_replaced_data_is_copied_and_not_trained_itself() -> None:
+    a, values = parameter(2, grad=1), Tensor(np.full(2, 5, np.float32))
+    optimizer = optim.SGD([a], lr=1.0)
+    a.data = values
+    optimizer.step()
+    assert (a.tolist(), values.tolist()) == ([4, 4], [5, 5])
+
+
+def test_data_may_be_swapped_and_transposed() -> None:
+    a, b, square = parameter(2, fill=1, grad=0), parameter(2, fill=2, grad=0), parameter(2, 2, grad=0)
+    optimizer = optim.SGD([a, b, square], lr=1.0)
+    square.data.copy_(np.arange(4.0).reshape(2, 2))
+    a.data, b.data, square.data = b.data, a.data, square.data.t()
+    optimizer.step()
+    assert (a.tolist(), b.tolist(), square.tolist()) == ([2, 2], [1, 1], [[0, 2], [1, 3]])
+
+
+def test_parameters_tied_through_their_data_are_an_error_at_the_next_step() -> None:
+    a, b, c = parameter(2, grad=1), parameter(2, grad=1), parameter(2, grad=1)
+    optimizer = optim.SGD([("encoder", a), ("decoder", b), ("c", c)], lr=1.0)
+    b.data = a.data
+    with pytest.raises(ArgumentError, match="optimizer: decoder and encoder look into the same memory; to tie wei"):
+        optimizer.step()
+    assert c.tolist() == [1, 1]
+    b.data = b.data.clone()
+    optimizer.step()
+    a.data = c.data = Tensor(np.ones(2, np.float32))
+    with pytest.raises(ArgumentError, match="encoder and c look into the same memory"):
+        optimizer.step()
 
 
 def test_two_optimizers_may_share_a_parameter() -> None:

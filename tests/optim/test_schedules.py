@@ -54,6 +54,65 @@ def test_base_rates_are_those_of_the_first_schedule() -> None:
     assert second.get_last_lr() == [1.0, 0.5]
 
 
+FRESH: dict[str, tuple[Any, float]] = {  # a new schedule, and what part of the learning rate it begins with
+    "StepLR": (lambda optimizer: optim.StepLR(optimizer, 10), 1.0),
+    "MultiStepLR": (lambda optimizer: optim.MultiStepLR(optimizer, [10]), 1.0),
+    "ExponentialLR": (lambda optimizer: optim.ExponentialLR(optimizer, 0.5), 1.0),
+    "CosineAnnealingLR": (lambda optimizer: optim.CosineAnnealingLR(optimizer, T_max=20), 1.0),
+    "LinearLR": (lambda optimizer: optim.LinearLR(optimizer, start_factor=0.5), 0.5),
+    "ConstantLR": (lambda optimizer: optim.ConstantLR(optimizer, factor=0.25), 0.25),
+    "LambdaLR": (lambda optimizer: optim.LambdaLR(optimizer, lambda step: 0.75), 0.75),
+}
+
+
+@pytest.mark.parametrize("load", ["nothing", "before", "after"])
+@pytest.mark.parametrize("name", FRESH)
+def test_a_new_schedule_keeps_a_rate_that_was_set_since_the_last_one(name: str, load: str) -> None:
+    """By hand, also before or after a state dict is saved and loaded."""
+    make, part = FRESH[name]
+    optimizer = sgd(0.1, 0.2)
+    optim.StepLR(optimizer, 10)
+    if load == "after":
+        optimizer.param_groups[0]["lr"] = 0.001
+    if load != "nothing":
+        state = json.loads(json.dumps(optimizer.state_dict()))
+        optimizer = sgd(0.7, 0.7)
+        optimizer.load_state_dict(state)
+    if load != "after":
+        optimizer.param_groups[0]["lr"] = 0.001
+    schedule = make(optimizer)
+    assert schedule.base_lrs == [0.001, 0.2]
+    assert schedule.get_last_lr() == [0.001 * part, 0.2 * part]
+    assert [group["initial_lr"] for group in optimizer.param_groups] == [0.001, 0.2]
+    schedule.step()  # which raises for a rate that it has not set
+
+
+def test_a_rate_that_the_metric_lowered_is_kept_too() -> None:
+    optimizer = sgd(1.0)
+    optim.LinearLR(optimizer, start_factor=1.0)
+    plateau = optim.ReduceLROnPlateau(optimizer, patience=0)
+    for metric in (1.0, 2.0):
+        plateau.step(metric)
+    assert optim.CosineAnnealingLR(optimizer, T_max=20).get_last_lr() == [0.1]
+
+
+def test_one_cycle_has_base_rates_of_its_own() -> None:
+    optimizer = sgd(1.0, momentum=0.9)
+    optim.StepLR(optimizer, 10)
+    optimizer.param_groups[0]["lr"] = 0.25
+    assert optim.OneCycleLR(optimizer, max_lr=0.5, total_steps=10).base_lrs == [0.5 / 25]
+    assert optimizer.param_groups[0]["initial_lr"] == 0.5 / 25
+
+
+def test_a_loaded_optimizer_gives_a_new_schedule_the_base_rates_of_the_saved_one() -> None:
+    optimizer, other = sgd(1.0), sgd(0.5)
+    first = optim.ExponentialLR(optimizer, 0.5)
+    first.step()
+    other.load_state_dict(optimizer.state_dict())
+    for each in (optimizer, other):
+        assert optim.StepLR(each, 10).base_lrs == [1.0]
+
+
 def test_last_epoch_goes_on_without_a_state_dict() -> None:
     optimizer = sgd(1.0)
     with pytest.raises(ArgumentError, match="last_epoch=4, but group 0 has no 'initial_lr'"):

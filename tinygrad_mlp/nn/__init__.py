@@ -21,7 +21,7 @@ from tinygrad_mlp.nn.activation import (
 )
 from tinygrad_mlp.nn.container import ModuleDict, ModuleList, ParameterList, Sequential
 from tinygrad_mlp.nn.conv import Conv1d, Conv2d
-from tinygrad_mlp.nn.dropout import Dropout, Dropout2d
+from tinygrad_mlp.nn.dropout import Dropout, Dropout1d, Dropout2d
 from tinygrad_mlp.nn.embedding import Embedding
 from tinygrad_mlp.nn.linear import Flatten, Identity, Linear, Unflatten
 from tinygrad_mlp.nn.loss import (
@@ -58,6 +58,7 @@ __all__ = [
     "Conv2d",
     "CrossEntropyLoss",
     "Dropout",
+    "Dropout1d",
     "Dropout2d",
     "Embedding",
     "Flatten",

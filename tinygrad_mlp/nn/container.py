@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 import operator
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
-from typing import Any, Self, SupportsIndex, overload
+from typing import Any, Self, SupportsIndex, cast, overload
 
 from tinygrad_mlp.autodiff.mode import anomaly
 from tinygrad_mlp.autodiff.tensor import Tensor
-from tinygrad_mlp.errors import ArgumentError, DtypeError, IndexRangeError
+from tinygrad_mlp.errors import DtypeError, IndexRangeError, UnknownKeyError
 from tinygrad_mlp.nn.activation import ReLU, Sigmoid, Tanh
 from tinygrad_mlp.nn.conv import Conv1d, Conv2d
 from tinygrad_mlp.nn.linear import Linear
@@ -38,18 +38,36 @@ class _ModuleSequence(Module):
     def __getitem__(self, index: SupportsIndex | slice) -> Module | Self:
         """One module, or a container of the same modules for a slice."""
         if isinstance(index, slice):
-            part = type(self)()
-            for name, child in list(self._own_children())[index]:
-                part.add_module(name, child)
-            return part
+            return self._part(list(self._own_children())[index])
         return getattr(self, self._name_at(index))
+
+    def _part(self, members: list[tuple[str, Module]]) -> Self:
+        """A container of some of the modules, which keep their names."""
+        part = type(self)()
+        for name, child in members:
+            part.add_module(name, child)
+        return part
 
     def __setitem__(self, index: SupportsIndex, module: Module) -> None:
         self.add_module(self._name_at(index), _checked(self, module))
 
-    def __delitem__(self, index: SupportsIndex) -> None:
-        delattr(self, self._name_at(index))
-        self._renumber(list(self._own_children()))
+    def __delitem__(self, index: SupportsIndex | slice) -> None:
+        members = list(self._own_children())
+        gone = {name for name, _ in members[index]} if isinstance(index, slice) else {self._name_at(index)}
+        self._renumber([member for member in members if member[0] not in gone])
+
+    def pop(self, index: SupportsIndex = -1) -> Module:
+        """Remove a module, by default the last one, and return it."""
+        module = self[index]
+        del self[index]
+        return module
+
+    def __add__(self, modules: Iterable[Module]) -> Self:
+        """A container of the same modules and these, named by their positions."""
+        return type(self)().extend(self).extend(modules)
+
+    def __iadd__(self, modules: Iterable[Module]) -> Self:
+        return self.extend(modules)
 
     def append(self, module: Module) -> Self:
         """Add a module at the end, named by its position or, where that name is taken, by the next free number."""
@@ -60,6 +78,10 @@ class _ModuleSequence(Module):
 
     def extend(self, modules: Iterable[Module]) -> Self:
         """Add several modules at the end."""
+        if not isinstance(cast(object, modules), Iterable):
+            raise DtypeError(
+                f"{type(self).__name__}: expected several Modules, got {type(modules).__name__}; append() adds one"
+            )
         for module in list(modules):
             self.append(module)
         return self
@@ -168,6 +190,8 @@ def _is_watched(module: Module) -> bool:
 class ModuleList(_ModuleSequence):
     """A list whose modules are found by `parameters()`, unlike those in a Python list. It computes nothing itself.
 
+    Modules are named by their positions, also in a slice.
+
     >>> self.layers = nn.ModuleList(nn.Linear(50, 50) for _ in range(5))
     """
 
@@ -175,29 +199,47 @@ class ModuleList(_ModuleSequence):
         super().__init__()
         self.extend(modules)
 
+    def _part(self, members: list[tuple[str, Module]]) -> Self:
+        """A list of some of the modules."""
+        return type(self)().extend(module for _, module in members)
+
 
 class ModuleDict(Module):
     """A dict whose modules are found by `parameters()`, unlike those in a Python dict. It computes nothing itself.
 
+    Takes a mapping of names to modules, or pairs (name, module). Raises `UnknownKeyError`, which is also a `KeyError`,
+    for a name that it does not hold.
+
     >>> self.heads = nn.ModuleDict({"class": nn.Linear(50, 10), "angle": nn.Linear(50, 1)})
     """
 
-    def __init__(self, modules: Mapping[str, Module] | None = None) -> None:
+    def __init__(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]] | None = None) -> None:
         super().__init__()
-        self.update(modules or {})
+        self.update(() if modules is None else modules)
 
     def __getitem__(self, key: str) -> Module:
         members = self._members()
         if key not in members:
-            hint = did_you_mean(key, members)
-            raise ArgumentError(f"ModuleDict has no module {key!r}; it holds {list(members)}{hint}")
+            hint = did_you_mean(str(key), members)
+            raise UnknownKeyError(f"ModuleDict has no module {key!r}; it holds {list(members)}{hint}")
         return members[key]
 
     def __setitem__(self, key: str, module: Module) -> None:
         self.add_module(key, _checked(self, module))
 
     def __delitem__(self, key: str) -> None:
+        self.pop(key)
+
+    def pop(self, key: str) -> Module:
+        """Remove the module of this name, and return it."""
+        module = self[key]
         delattr(self, key)
+        return module
+
+    def clear(self) -> None:
+        """Remove all modules."""
+        for key in self:
+            delattr(self, key)
 
     def __len__(self) -> int:
         return len(self._members())
@@ -220,9 +262,9 @@ class ModuleDict(Module):
         """Names and modules."""
         return self._members().items()
 
-    def update(self, modules: Mapping[str, Module]) -> None:
-        """Add or replace several modules."""
-        for name, module in modules.items():
+    def update(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]]) -> None:
+        """Add or replace several modules: a mapping of names to modules, or pairs (name, module)."""
+        for name, module in _pairs(modules):
             self[name] = module
 
     def _members(self) -> dict[str, Module]:
@@ -279,6 +321,17 @@ def _parameter(value: object) -> Parameter:
     if not isinstance(value, Tensor):
         raise DtypeError(f"ParameterList: expected Parameters or Tensors, got {type(value).__name__}")
     return value if isinstance(value, Parameter) else Parameter(value)
+
+
+def _pairs(modules: Any) -> list[tuple[str, Module]]:
+    """The names and modules that a ModuleDict is given."""
+    if isinstance(modules, (Mapping, ModuleDict)):
+        modules = cast("Mapping[str, Module]", modules).items()
+    pairs: list[Any] = list(cast("Iterable[Any]", modules)) if isinstance(modules, Iterable) else [modules]
+    for pair in pairs:
+        if not (isinstance(pair, (tuple, list)) and len(cast("list[Any]", pair)) == 2 and isinstance(pair[0], str)):
+            raise DtypeError(f"ModuleDict: expected a mapping of names to Modules, or pairs of both, got {pair!r}")
+    return pairs
 
 
 def _checked(container: Module, module: object) -> Module:

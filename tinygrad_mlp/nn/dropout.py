@@ -1,4 +1,4 @@
-"""Dropout, Dropout2d."""
+"""Dropout, Dropout1d, Dropout2d."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tinygrad_mlp.nn import functional as F
 from tinygrad_mlp.nn.checks import check_number
 from tinygrad_mlp.nn.module import Module
 
-__all__ = ["Dropout", "Dropout2d"]
+__all__ = ["Dropout", "Dropout1d", "Dropout2d"]
 
 
 class _Dropout(Module):
@@ -49,11 +49,10 @@ class Dropout(_Dropout):
         return F.dropout(x, self.p, self.training, generator=self.generator)
 
 
-class Dropout2d(_Dropout):
-    """In training, set whole channels of images to 0 with probability p and scale the others (Tompson et al. 2015).
+class Dropout1d(_Dropout):
+    """In training, set whole channels of sequences to 0 with probability p and scale the others.
 
-    Pixels of a channel resemble their neighbours, so that dropping them one by one would take little away. (N, C, H, W)
-    or one image (C, H, W); see `Dropout`.
+    (N, C, L) or one sequence (C, L); see `Dropout2d`.
 
     Raises
     ------
@@ -61,6 +60,26 @@ class Dropout2d(_Dropout):
         p is no number in 0 to 1.
     ShapeError
         When called: another number of dimensions.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Of the shape of x."""
+        return F.dropout1d(x, self.p, self.training, generator=self.generator)
+
+
+class Dropout2d(_Dropout):
+    """In training, set whole channels of images to 0 with probability p and scale the others (Tompson et al. 2015).
+
+    Pixels of a channel resemble their neighbours, so that dropping them one by one would take little away.
+    (N, C, H, W); in use also one image (C, H, W). See `Dropout`.
+
+    Raises
+    ------
+    ArgumentError
+        p is no number in 0 to 1.
+    ShapeError
+        When called: another number of dimensions. In training three are refused, which PyTorch takes for (N, C, L), and
+        others for (C, H, W).
     """
 
     def forward(self, x: Tensor) -> Tensor:

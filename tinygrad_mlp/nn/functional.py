@@ -35,7 +35,7 @@ from tinygrad_mlp.autodiff.ops.norm import batch_norm, cosine_similarity, layer_
 from tinygrad_mlp.autodiff.ops.order import one_hot
 from tinygrad_mlp.autodiff.ops.pad import pad
 from tinygrad_mlp.autodiff.ops.pool import adaptive_avg_pool2d, avg_pool2d, max_pool2d
-from tinygrad_mlp.autodiff.ops.random import dropout, dropout2d
+from tinygrad_mlp.autodiff.ops.random import dropout, dropout1d, dropout2d
 from tinygrad_mlp.autodiff.ops.softmax import log_softmax, softmax
 
 __all__ = [
@@ -49,6 +49,7 @@ __all__ = [
     "cosine_similarity",
     "cross_entropy",
     "dropout",
+    "dropout1d",
     "dropout2d",
     "elu",
     "embedding",

@@ -7,7 +7,7 @@ Input and target must have the same shape where both are values (nothing broadca
 from __future__ import annotations
 
 import operator
-from inspect import signature
+from inspect import Parameter, signature
 
 from tinygrad_mlp.autodiff.ops.checks import check_choice
 from tinygrad_mlp.autodiff.tensor import Tensor
@@ -44,10 +44,12 @@ class _Loss(Module):
         """The settings that are not the usual ones: `reduction='sum', label_smoothing=0.1`, `weight=[1.0, 2.0]`."""
         settings: list[str] = []
         for name, parameter in list(signature(type(self).__init__).parameters.items())[1:]:
-            value = getattr(self, name)
+            if parameter.kind in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD):
+                continue  # what a subclass passes on
+            value = getattr(self, name, parameter.default)  # which a subclass may keep under another name, or not
             if isinstance(value, Tensor):
                 settings.append(f"{name}={value.tolist()}")
-            elif value != parameter.default:
+            elif repr(value) != repr(parameter.default):  # an array has no one answer to !=
                 settings.append(f"{name}={value!r}")
         return ", ".join(settings)
 

@@ -44,8 +44,9 @@ class Module(Registry):
     ...         return self.output(self.hidden(x).relu())
 
     A typo does not go unnoticed: reading an attribute that is not there raises `UnknownAttributeError`, and so does
-    making a new one, after `__init__`, whose name is about one letter away from an existing one. An exception inside
-    `forward` gets a note that says in which module it arose and for which input shapes.
+    making a new plain attribute, no Parameter or Module, after `__init__`, whose name is about one letter away from an
+    existing one. An exception inside `forward` gets a note that says in which module it arose and for which input
+    shapes.
     """
 
     training: bool
@@ -155,11 +156,15 @@ class Module(Registry):
         return load_state(self._state(), state, strict, type(self).__name__)
 
     def train(self, mode: bool = True) -> Self:
-        """Make this module and all beneath it act as in training (or, with False, as in use)."""
+        """Make this module and all beneath it act as in training (or, with False, as in use).
+
+        A module may override it, such as a batch norm that stays in use.
+        """
         if mode not in (True, False):
             raise ArgumentError(f"train: mode must be True or False, got {mode!r}")
-        for module in self.modules():
-            module.training = mode
+        self.training = mode
+        for child in self.children():
+            child.train(mode)
         return self
 
     def eval(self) -> Self:

@@ -81,13 +81,14 @@ class _BatchNorm(Module):
         if x.ndim not in self._ndims or x.shape[1] != self.num_features:
             expected = self._shapes.format(self.num_features)
             raise ShapeError(f"{type(self).__name__}: input has shape {x.shape}, expected {expected}")
-        statistics = self.running_mean, self.running_var
+        uses_statistics = self.track_running_stats or not self.training
+        statistics = (self.running_mean, self.running_var) if uses_statistics else (None, None)
         momentum = self._next_momentum()
         if pool:
             out = batch_norm_pool(x, *statistics, self.weight, self.bias, momentum, self.eps)
         else:
             out = F.batch_norm(x, *statistics, self.weight, self.bias, self.training, momentum, self.eps, activation)
-        if self.training and self.num_batches_tracked is not None:
+        if self.training and self.track_running_stats and self.num_batches_tracked is not None:
             with no_grad():
                 count_up(self.num_batches_tracked)
         return out
@@ -96,7 +97,7 @@ class _BatchNorm(Module):
         """The part of the running statistics that this batch replaces."""
         if self.momentum is not None:
             return self.momentum
-        if self.num_batches_tracked is None or not self.training:
+        if self.num_batches_tracked is None or not self.track_running_stats or not self.training:
             return 0.0  # nothing is replaced
         return 1.0 / (self.num_batches_tracked.item() + 1)  # the plain mean of all batches seen
 
@@ -128,7 +129,8 @@ class BatchNorm1d(_BatchNorm):
     affine:
         Whether there are weight and bias, (C,), starting as 1 and 0.
     track_running_stats:
-        False to use the statistics of the batch also in use.
+        False to use the statistics of the batch also in use. Set to False later, it keeps the running statistics from
+        moving in training; in use they count as before.
 
     Raises
     ------

@@ -18,6 +18,7 @@ __all__ = ["BUFFERS", "Kind", "Registry"]
 
 Kind: TypeAlias = Literal["parameter", "buffer", "transient buffer", "module"]
 BUFFERS: tuple[Kind, ...] = ("buffer", "transient buffer")
+_OWN = ("_registered", "_forward_hooks", "training")  # attributes that every module has
 
 
 class _ModuleType(ABCMeta):
@@ -88,16 +89,29 @@ class Registry(metaclass=_ModuleType):
         )
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, Parameter):
-            self.register_parameter(name, value)
-        elif isinstance(value, Registry):
-            self.add_module(name, value)
+        if isinstance(value, (Parameter, Registry)):
+            self._assign_state(name, value)
         elif (kind := vars(self).get("_registered", {}).get(name)) is not None:
             self._check_kind(name, kind, value)
             vars(self)[name] = value
         else:
             self._check_plain(name, value)
             object.__setattr__(self, name, value)
+
+    def _assign_state(self, name: str, value: Parameter | Registry) -> None:
+        """Register what is assigned; a plain attribute of that name, such as None or a function, makes way for it."""
+        own = vars(self)
+        is_plain = name in own and name not in own.get("_registered", {}) and name not in _OWN
+        plain = own.pop(name) if is_plain else None
+        try:
+            if isinstance(value, Parameter):
+                self.register_parameter(name, value)
+            else:
+                self.add_module(name, value)
+        except Exception:
+            if is_plain:
+                own[name] = plain
+            raise
 
     def _check_plain(self, name: str, value: object) -> None:
         """An attribute that is no part of the module's state: not a method's name, and not an evident typo."""
@@ -126,7 +140,7 @@ class Registry(metaclass=_ModuleType):
             if hasattr(type(self), name):  # a property whose code raised AttributeError: let that one through
                 return object.__getattribute__(self, name)
             owner = type(self).__name__
-            if name in ("_registered", "_forward_hooks", "training"):
+            if name in _OWN:
                 raise UnknownAttributeError(_forgotten_init(owner, "first of all"))
             known = () if name.startswith("__") else [known for known in dir(self) if not known.startswith("_")]
             raise UnknownAttributeError(f"{owner} has no attribute {name!r}{did_you_mean(name, known)}")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_mlp.errors import CheckpointError, DtypeError, ShapeError
+from tinygrad_mlp.errors import ArgumentError, CheckpointError, DtypeError, ShapeError
 from tinygrad_mlp.kernels.copy import copy, flat_view, memory_order
 from tinygrad_mlp.kernels.launch import Array, launch
 from tinygrad_mlp.kernels.record import about_to_write, recorder
@@ -46,16 +46,38 @@ class ExponentialMovingAverage:
     def update(self) -> None:
         """Take one step towards the module's present weights.
 
-        Raises `DtypeError` or `ShapeError` if they changed dtype or shape since.
+        Raises, with nothing changed, `DtypeError` or `ShapeError` if they changed dtype or shape since, `ArgumentError`
+        if there are others.
         """
+        weights = {name: tensor.array for name, tensor in self._module.state_dict().items()}
+        self._check(weights)
         recording, decay = recorder(), self.decay
         if recording is not None:
             recording.guards.append(lambda: self.decay == decay)
         about_to_write(self._updates)
         launch(count_up, self._updates)
-        for name, tensor in self._module.state_dict().items():
-            average, weight = self._average[name], tensor.array
+        for name, weight in weights.items():
+            average = self._average[name]
             about_to_write(average)
+            if average.dtype.kind != "f":
+                launch(copy, weight, average)
+                continue
+            order = memory_order(average)
+            if not weight.transpose(order).flags.c_contiguous:  # it lies in memory as its average no longer does
+                weight = np.empty_like(average)
+                launch(copy, weights[name], weight)
+            launch(average_step, flat_view(average, order), flat_view(weight, order), self._updates, self.decay)
+
+    def _check(self, weights: Mapping[str, Array]) -> None:
+        """Raise unless these can be averaged with what is there."""
+        if weights.keys() != self._average.keys():
+            new, gone = (sorted(a.keys() - b.keys()) for a, b in ((weights, self._average), (self._average, weights)))
+            raise ArgumentError(
+                f"ExponentialMovingAverage: the net has other weights than at first: new are {new}, gone are {gone}; "
+                "make the average after changing the net"
+            )
+        for name, weight in weights.items():
+            average = self._average[name]
             if average.dtype != weight.dtype:
                 raise DtypeError(
                     f"ExponentialMovingAverage: {name} was {average.dtype} and is now {weight.dtype}; make the average "
@@ -66,14 +88,6 @@ class ExponentialMovingAverage:
                     f"ExponentialMovingAverage: {name} had shape {average.shape} and now has {weight.shape}; make the "
                     "average after changing the net"
                 )
-            if average.dtype.kind != "f":
-                launch(copy, weight, average)
-                continue
-            order = memory_order(average)
-            if not weight.transpose(order).flags.c_contiguous:  # it lies in memory as its average no longer does
-                weight = np.empty_like(average)
-                launch(copy, tensor.array, weight)
-            launch(average_step, flat_view(average, order), flat_view(weight, order), self._updates, self.decay)
 
     @contextmanager
     def applied(self) -> Generator[None]:

@@ -16,6 +16,7 @@ from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.errors import DtypeError, ShapeError
 from tinygrad_mlp.kernels.copy import copy, memory_order
 from tinygrad_mlp.kernels.launch import Array, launch
+from tinygrad_mlp.optim.groups import check_memory_apart
 
 __all__ = ["FlatBuffer", "aligned_zeros"]
 
@@ -54,7 +55,7 @@ class FlatBuffer:
         self.values = self.zeros()
         self.value_views = self.views(self.values)
         self._lay_out_gradients()
-        self.pack()
+        self._take_in(range(len(self.parameters)))
 
     def zeros(self) -> Array:
         """A buffer of this layout."""
@@ -79,16 +80,36 @@ class FlatBuffer:
                 self._memories[place] = parameter.grad_memory = GradMemory(stored, view, self._axes[place])
 
     def pack(self) -> None:
-        """Take in every parameter whose array is not the view of this buffer.
+        """Take in again every parameter whose array was replaced (`p.data = ...`, another optimizer).
 
-        At first that is all of them; later those whose array was replaced (`p.data = ...`, another optimizer). Raises
-        `DtypeError` or `ShapeError` for one that changed its kind.
+        Its values are written over those that are here. Raises, with nothing written, `DtypeError` or `ShapeError` for
+        one that changed its kind, `ArgumentError` for one that looks into the memory of another.
         """
-        for place, (parameter, view) in enumerate(zip(self.parameters, self.value_views, strict=True)):
+        for parameter, view in zip(self.parameters, self.value_views, strict=True):
             if parameter.array is not view:
-                self._check_like(place, "it", parameter.array)
-                launch(copy, parameter.array, view)
-                parameter.array = view
+                self._take_in_again()
+                return
+
+    def _take_in_again(self) -> None:
+        moved = [place for place, view in enumerate(self.value_views) if self.parameters[place].array is not view]
+        for place in moved:
+            array = self.parameters[place].array
+            self._check_like(place, "it", array)
+            for other, parameter in enumerate(self.parameters):
+                if other != place:
+                    check_memory_apart("optimizer", (self.names[place], self.names[other]), array, parameter.array)
+        self._take_in(moved)
+
+    def _take_in(self, places: Sequence[int]) -> None:
+        """Copy the arrays of these parameters into the buffer, and make the views of it theirs."""
+        arrays = [self.parameters[place].array for place in places]
+        for number, array in enumerate(arrays):
+            if np.may_share_memory(array, self.values):  # two were swapped, or one transposed: read all, then write
+                arrays[number] = np.empty_like(array)
+                launch(copy, array, arrays[number])
+        for place, array in zip(places, arrays, strict=True):
+            launch(copy, array, self.value_views[place])
+            self.parameters[place].array = self.value_views[place]
 
     def gather_gradients(self) -> tuple[bool, ...]:
         """Have every `.grad` in the gradient buffer, copying those elsewhere; say which parameters have one.

@@ -4,16 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias, cast
+from typing import Any, NoReturn, TypeAlias, cast
 
 import numpy as np
 
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.errors import ArgumentError, DtypeError, GradientError
+from tinygrad_mlp.kernels.launch import Array
 
-__all__ = ["Member", "Parameters", "as_groups", "members_of"]
+__all__ = ["CHANGED", "GroupParameters", "Member", "Parameters", "as_groups", "check_memory_apart", "members_of"]
 
 Parameters: TypeAlias = "Tensor | Iterable[Tensor] | Iterable[tuple[str, Tensor]] | Iterable[dict[str, Any]]"
+
+
+CHANGED = (
+    "the parameters of a group lie in the optimizer's flat buffer, and a change of the list in param_groups would have "
+    "no effect; add parameters by add_param_group, freeze them by requires_grad_(False), or make a new optimizer"
+)
+
+
+class GroupParameters(list[Tensor]):
+    """The parameters of a group, a list that refuses to be changed."""
+
+    def _refuse(self, *args: object, **kwargs: object) -> NoReturn:
+        raise ArgumentError(f"optimizer: {CHANGED}")
+
+    append = extend = insert = remove = pop = clear = __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
+
+    def __reduce__(self) -> tuple[type[list[Tensor]], tuple[list[Tensor]]]:
+        return list, (list(self),)  # a copy is the user's, and free
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +118,15 @@ def _check_trainable(owner: str, member: Member) -> None:
 
 
 def _check_apart(owner: str, member: Member, other: Member) -> None:
-    """Each parameter is moved to memory of its own, so two that share theirs would silently part."""
     if member.parameter is other.parameter:
         raise ArgumentError(f"{owner}: {member.name} (shape {member.parameter.shape}) was given twice")
-    a, b = member.parameter.array, other.parameter.array
+    check_memory_apart(owner, (member.name, other.name), member.parameter.array, other.parameter.array)
+
+
+def check_memory_apart(owner: str, names: tuple[str, str], a: Array, b: Array) -> None:
+    """Raise if two parameters share memory: each is moved to memory of its own, so that they would silently part."""
     if np.may_share_memory(a, b) and np.shares_memory(a, b):
         raise ArgumentError(
-            f"{owner}: {member.name} and {other.name} look into the same memory; to tie weights, use one Parameter "
+            f"{owner}: {names[0]} and {names[1]} look into the same memory; to tie weights, use one Parameter "
             "in both places (F.linear(x, weight.T))"
         )

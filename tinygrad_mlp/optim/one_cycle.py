@@ -90,9 +90,7 @@ class OneCycleLR(LRScheduler):
             raise ArgumentError(f"OneCycleLR: {len(peaks)} values of max_lr for {len(groups)} parameter groups")
         for peak in peaks:
             check_range(name, "max_lr", peak)
-        for group, peak in zip(groups, peaks, strict=True):
-            group["initial_lr"] = peak / self.div_factor
-        super().__init__(optimizer, last_epoch)
+        super().__init__(optimizer, last_epoch, base_lrs=[peak / self.div_factor for peak in peaks])
 
     def rate(self, step: int, base: float) -> float:
         """The share of this step in the peak base · div_factor."""

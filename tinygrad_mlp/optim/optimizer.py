@@ -12,18 +12,18 @@ import numpy as np
 
 from tinygrad_mlp.autodiff.mode import enable_grad
 from tinygrad_mlp.autodiff.tensor import Tensor, about_to_change
-from tinygrad_mlp.errors import ArgumentError, CheckpointError, NonFiniteError
+from tinygrad_mlp.errors import ArgumentError, CheckpointError, NonFiniteError, UnknownAttributeError
 from tinygrad_mlp.kernels.elementwise import check_finite
 from tinygrad_mlp.kernels.launch import Array, launch
 from tinygrad_mlp.kernels.record import about_to_write, recorder, replayed
 from tinygrad_mlp.kernels.update import OWN
 from tinygrad_mlp.optim.checks import check_range
-from tinygrad_mlp.optim.groups import Member, Parameters, as_groups, members_of
+from tinygrad_mlp.optim.groups import CHANGED, GroupParameters, Member, Parameters, as_groups, members_of
 from tinygrad_mlp.optim.run import Block, Run
 
 __all__ = ["Optimizer"]
 
-_BY_SCHEDULES = {"initial_lr"}  # what schedules keep in a group beside the optimizer's own options
+_BESIDE = {"initial_lr", "name"}  # what a group may hold beside the optimizer's own options: a schedule's, a user's
 
 
 class Optimizer:
@@ -34,12 +34,14 @@ class Optimizer:
     params:
         Parameters, pairs (name, parameter), whose names then stand in errors, or groups: dicts with "params" and the
         options in which the group differs. The optimizer moves them into one flat buffer (see `flat.py`): a view of a
-        parameter's memory taken earlier no longer follows it.
+        parameter's memory taken earlier no longer follows it. After `p.data = t` the next step copies the values of t
+        to where those of p were, so that t is not trained, and a `p.data` kept from before changes: keep a clone.
     defaults:
         Options of groups that do not give their own. Every optimizer has `lr`, `weight_decay` (λ·w for all parameters
         of the group), and `l1`, `l2` (λ·sign(w) and λ·w for parameters with two or more dimensions).
 
-    Options may be changed between steps in `param_groups`, as in PyTorch.
+    Options may be changed between steps in `param_groups`, as in PyTorch; parameters may not, which lie in the buffer.
+    A group may also have a "name", and the "initial_lr" that a schedule keeps there.
 
     Raises
     ------
@@ -67,7 +69,10 @@ class Optimizer:
         self.defaults = defaults
         self._get_options = itemgetter(*[name for name in defaults if name != "lr"])
         self.param_groups: list[dict[str, Any]] = []
+        self.scheduled_lrs: dict[int, float] = {}
+        """The learning rates that a schedule wrote last, by the group's position: what differs was set otherwise."""
         self._members: list[Member] = []
+        self._lists: list[GroupParameters] = []  # the parameters of each group, as param_groups has them
         for group in as_groups(self._name, params):
             self._append_group(group)
         self._build()
@@ -80,6 +85,8 @@ class Optimizer:
         """Raise `ArgumentError` for an option out of range; a subclass checks its own as well."""
         for name in ("lr", "weight_decay", "l1", "l2"):
             check_range(self._name, name, group[name])
+        if "initial_lr" in group:
+            check_range(self._name, "initial_lr", group["initial_lr"])
 
     def added_decay(self, group: Mapping[str, Any]) -> float:
         """λ of the term λ·w that `weight_decay` adds to the gradient."""
@@ -100,21 +107,56 @@ class Optimizer:
         """
         if not isinstance(cast(object, group), Mapping) or "params" not in group:
             raise ArgumentError(f"{self._name}: a parameter group is a dict with 'params' and options, got {group!r}")
-        kept = self.state_dict()["state"]
+        kept = self.state_dict()["state"]  # raises for groups that were changed by hand
         self._append_group(group)
         self._build()
         self._load_state(kept)
 
+    def base_lr(self, index: int) -> float:
+        """What a schedule made now starts from: a group's `initial_lr`, or its `lr` if no schedule wrote that."""
+        group = self.param_groups[index]
+        lr = float(group["lr"])
+        return float(group["initial_lr"]) if "initial_lr" in group and self.scheduled_lrs.get(index) == lr else lr
+
     def _append_group(self, group: Mapping[str, Any]) -> None:
-        unknown = sorted(set(group) - set(self.defaults) - {"params"})
+        unknown = sorted(set(group) - set(self.defaults) - _BESIDE - {"params"})
         if unknown:
             raise ArgumentError(f"{self._name}: unknown options {unknown}; known are {sorted(self.defaults)}")
         complete = {**self.defaults, **group}
         self.check_group(complete)
         members = members_of(self._name, group["params"], len(self.param_groups), self._members)
-        complete["params"] = [member.parameter for member in members]
+        complete["params"] = GroupParameters(member.parameter for member in members)
         self._members.extend(members)
+        self._lists.append(complete["params"])
         self.param_groups.append(complete)
+
+    def _has_its_groups(self) -> bool:
+        """Whether `param_groups` are still those that the optimizer was given. Fast: each step asks."""
+        if len(self.param_groups) != len(self._lists):
+            return False
+        for group, params in zip(self.param_groups, self._lists, strict=True):  # noqa: SIM110  as in _tell_recorder
+            if group.get("params") is not params:
+                return False
+        return True
+
+    def _check_groups(self) -> None:
+        if not self._has_its_groups():
+            raise ArgumentError(f"{self._name}: param_groups have other parameters than at first; {CHANGED}")
+
+    @property
+    def state(self) -> NoReturn:
+        """There is none: see `state_dict()` for a copy; `load_state_dict({**state_dict(), "state": {}})` forgets it."""
+        raise self._no_state()
+
+    @state.setter
+    def state(self, value: object) -> NoReturn:
+        raise self._no_state()
+
+    def _no_state(self) -> UnknownAttributeError:
+        return UnknownAttributeError(
+            f"{self._name} has no attribute 'state': its state lies in flat buffers. state_dict()['state'] is a copy; "
+            "to begin anew, optimizer.load_state_dict({**optimizer.state_dict(), 'state': {}})"
+        )
 
     def _build(self) -> None:
         """Lay the parameters of each dtype in a flat buffer: group by group, matrices before vectors (`l1`, `l2`)."""
@@ -141,13 +183,14 @@ class Optimizer:
         """Update every parameter that has a gradient; `closure` recomputes the loss first, and it is returned.
 
         Raises, before any weight is touched: `NonFiniteError` for a gradient with a NaN or an infinity, `ArgumentError`
-        for a learning rate that is negative or not finite, `ShapeError` or `DtypeError` for a gradient that is not
-        like its parameter.
+        for a learning rate that is negative or not finite, or for parameters put into or taken out of `param_groups` by
+        hand, `ShapeError` or `DtypeError` for a gradient that is not like its parameter.
         """
         loss: Tensor | None = None
         if closure is not None:
             with enable_grad():
                 loss = closure()
+        self._check_groups()
         runs = [run for block in self._blocks for run in block.runs(self.param_groups)]
         self._tell_recorder(runs)
         for run in runs:
@@ -170,7 +213,7 @@ class Optimizer:
         blocks, options, kinds = [(block, block.layout()) for block in self._blocks], self._options(), self._kinds()
 
         def holds() -> bool:
-            if self._options() != options and self._kinds() != kinds:
+            if not self._has_its_groups() or (self._options() != options and self._kinds() != kinds):
                 return False
             for block, layout in blocks:  # noqa: SIM110  `all` would take three times as long, and this runs each step
                 if block.layout() is not layout:
@@ -220,16 +263,18 @@ class Optimizer:
 
         State: for each parameter that has made a step, copies of its arrays and the number of steps.
         """
+        self._check_groups()
         state: dict[int, dict[str, Any]] = {}
         for block in self._blocks:
             for place, member in enumerate(block.members):
                 if block.steps[place] > 0:
                     arrays = {name: views[place].copy(order="K") for name, views in block.state_views.items()}
                     state[member.position] = {**arrays, "step": int(block.steps[place])}
-        groups = [
-            {**group, "params": [member.position for member in self._members if member.group == index]}
-            for index, group in enumerate(self.param_groups)
-        ]
+        groups: list[dict[str, Any]] = []
+        for index, group in enumerate(self.param_groups):
+            base = {"initial_lr": self.base_lr(index)} if "initial_lr" in group else {}
+            positions = [member.position for member in self._members if member.group == index]
+            groups.append({**group, **base, "params": positions})
         return {"state": dict(sorted(state.items())), "param_groups": groups}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -245,12 +290,15 @@ class Optimizer:
         state = {int(position): entry for position, entry in state_dict["state"].items()}
         for position, entry in state.items():
             self._check_entry(position, entry)
-        for group, options in zip(self.param_groups, groups, strict=True):
+        for index, (group, options) in enumerate(zip(self.param_groups, groups, strict=True)):
             group.update(options)
+            if "initial_lr" in options:  # saved by `state_dict`, and so the base of the rate that was saved with it
+                self.scheduled_lrs[index] = float(options["lr"])
         self._load_state(state)
 
     def _checked_groups(self, saved: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """The options of each saved group, once they are known to fit ours."""
+        self._check_groups()
         theirs = [len(group["params"]) for group in saved]
         ours = [len(group["params"]) for group in self.param_groups]
         if ours != theirs:
@@ -262,7 +310,7 @@ class Optimizer:
                 for name, value in group.items()
                 if name != "params"
             }
-            if set(options) - _BY_SCHEDULES != set(self.defaults):
+            if set(options) - _BESIDE != set(self.defaults):
                 raise CheckpointError(
                     f"{self._name}: saved options {sorted(options)} do not fit {sorted(self.defaults)}; the state of "
                     "another optimizer?"

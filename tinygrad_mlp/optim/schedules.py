@@ -44,9 +44,11 @@ class LRScheduler:
     ----------
     optimizer:
         Its groups' `lr` is set now, and by every `step()`. The base rate of a group is its `lr` when its first
-        schedule is made, kept in the group as `initial_lr`.
+        schedule is made, kept in the group as `initial_lr`; or its `lr` now, if that was set otherwise since.
     last_epoch:
         The last step that was made, to go on from there without a state dict; -1 to begin.
+    base_lrs:
+        The base rates, where they are not to be the optimizer's own; kept as `initial_lr`.
 
     A schedule owns the learning rate: `step()` raises if something else changed it since, another schedule included.
 
@@ -56,22 +58,33 @@ class LRScheduler:
         No optimizer, numbers out of range, or `last_epoch` given and a group without `initial_lr`.
     """
 
-    def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
+    def __init__(self, optimizer: Optimizer, last_epoch: int = -1, *, base_lrs: Sequence[float] | None = None) -> None:
         check_optimizer(self._name, optimizer)
         check_count(self._name, "last_epoch", last_epoch, low=-1)
         self.optimizer = optimizer
         self.last_epoch = last_epoch
-        self.base_lrs: list[float] = []
-        for index, group in enumerate(optimizer.param_groups):
-            if last_epoch != -1 and "initial_lr" not in group:
-                raise ArgumentError(f"{self._name}: last_epoch={last_epoch}, but group {index} has no 'initial_lr'")
-            self.base_lrs.append(float(group.setdefault("initial_lr", group["lr"])))
+        self.base_lrs: list[float] = self._bases() if base_lrs is None else list(base_lrs)
+        for group, base in zip(optimizer.param_groups, self.base_lrs, strict=True):
+            group["initial_lr"] = base
         self._written: list[float] = []
         self.go_to(last_epoch + 1)
 
     @property
     def _name(self) -> str:
         return type(self).__name__
+
+    def _bases(self) -> list[float]:
+        """The base rates that the optimizer's groups have, to begin from or to go on with."""
+        groups = self.optimizer.param_groups
+        if self.last_epoch == -1:
+            return list(map(self.optimizer.base_lr, range(len(groups))))
+        for index, group in enumerate(groups):
+            if "initial_lr" not in group:
+                raise ArgumentError(
+                    f"{self._name}: last_epoch={self.last_epoch}, but group {index} has no 'initial_lr'; give it one, "
+                    "or load the state of an optimizer that had a schedule"
+                )
+        return [float(group["initial_lr"]) for group in groups]
 
     def rate(self, step: int, base: float) -> float:
         """The learning rate at this step, for a group whose base rate is `base`."""
@@ -114,6 +127,7 @@ class LRScheduler:
         self.write(step)
         self.last_epoch = step
         self._written = self.get_last_lr()
+        self.optimizer.scheduled_lrs.update(enumerate(self._written))
 
     def write(self, step: int) -> None:
         """Write into the optimizer's groups what they shall have at this step."""

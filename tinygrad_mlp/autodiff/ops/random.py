@@ -19,7 +19,7 @@ from tinygrad_mlp.kernels.launch import Array
 from tinygrad_mlp.kernels.memory import empty_like
 from tinygrad_mlp.kernels.random import DropoutMask, Generator, apply_dropout, draw_dropout
 
-__all__ = ["METHODS", "dropout", "dropout2d", "normal_", "random_dropout", "same_dropout", "uniform_"]
+__all__ = ["METHODS", "dropout", "dropout1d", "dropout2d", "normal_", "random_dropout", "same_dropout", "uniform_"]
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, generator: Generator | None = None) -> Tensor:
@@ -49,18 +49,41 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, generator: Gen
     return random_dropout(input, float(p), default_generator if generator is None else generator)
 
 
-def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, generator: Generator | None = None) -> Tensor:
-    """`dropout` of whole channels (Tompson et al. 2015): (N, C, H, W), or one image (C, H, W).
+def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, generator: Generator | None = None) -> Tensor:
+    """`dropout` of whole channels of sequences: (N, C, L), or one sequence (C, L).
 
     Raises as `dropout` does, and `ShapeError` for other shapes.
     """
+    _check_dropout("dropout1d", input, p)
+    if input.ndim not in (2, 3):
+        raise ShapeError(f"dropout1d: input has shape {input.shape}, expected (N, C, L) or (C, L)")
+    return _dropped_channels(input, (*input.shape[:-1], 1), p, training, generator)
+
+
+def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, generator: Generator | None = None) -> Tensor:
+    """`dropout` of whole channels of images (Tompson et al. 2015): (N, C, H, W).
+
+    Raises as `dropout` does, and `ShapeError` for other shapes. In training three dimensions are one of them: PyTorch
+    reads (N, C, L) where others mean one image (C, H, W).
+    """
     _check_dropout("dropout2d", input, p)
     if input.ndim not in (3, 4):
-        raise ShapeError(f"dropout2d: input has shape {input.shape}, expected (N, C, H, W) or (C, H, W)")
+        raise ShapeError(f"dropout2d: input has shape {input.shape}, expected (N, C, H, W)")
+    if input.ndim == 3 and training and p > 0:
+        raise ShapeError(
+            f"dropout2d: input has shape {input.shape}, expected (N, C, H, W); for sequences (N, C, L) use dropout1d "
+            "(nn.Dropout1d), and give one image (C, H, W) as x.unsqueeze(0)"
+        )
+    return _dropped_channels(input, (*input.shape[:2], 1, 1), p, training, generator)
+
+
+def _dropped_channels(
+    input: Tensor, channels: tuple[int, ...], p: float, training: bool, generator: Generator | None
+) -> Tensor:
+    """The input times a factor for each channel, for which `channels` is the shape."""
     if not training or p == 0:
         return input
-    factors = dropout(wrap(np.ones((*input.shape[:-2], 1, 1), input.dtype)), p, generator=generator)
-    return input * factors
+    return input * dropout(wrap(np.ones(channels, input.dtype)), p, generator=generator)
 
 
 def _check_dropout(name: str, input: Tensor, p: float) -> None:
