@@ -223,13 +223,15 @@ def run(args: argparse.Namespace) -> None:
         tg.set_num_threads(args.threads)
     load = DATA[args.data] if args.data else data.fashion_mnist
     training, val, test = load(standardize=args.standardize, validation=args.validation)
+    if args.folds:  # they are dealt out of all images that are not test
+        training = training.join(val)
     if args.limit:
         training = training.subset(args.limit)
     if args.out is None:  # by default no run is overwritten
         folder = Path("runs", "-".join([training.name, *map(str, args.hidden), f"seed{args.seed}"]))
         args.out = train.latest_run(folder) if args.resume else train.unused_folder(folder)
     if args.folds:
-        cross_validate(args, training.join(val), console)
+        cross_validate(args, training, console)
         return
 
     trainer = make_trainer(args, training, args.out, args.seed)

@@ -1,6 +1,8 @@
 import dataclasses
+import errno
 import gzip
 import hashlib
+import os
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -113,6 +115,21 @@ def test_places_are_searched_in_order(archive, contents, cache, tmp_path, monkey
     for folder in folders:  # from the last place to the first: each new one is preferred
         _place(folder, contents)
         assert load(archive, tmp_path / "mine").folder == folder
+
+
+def test_a_place_that_may_not_be_entered_is_passed_over(archive, contents, cache, tmp_path, monkeypatch):
+    """Simulated, since tests may run as root."""
+    mine, stat = tmp_path / "mine", os.stat
+    _place(mine, contents)
+    _place(cache, contents)
+
+    def refuse(path, *arguments, **options):
+        if isinstance(path, str | Path) and mine in Path(path).parents:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return stat(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "stat", refuse)
+    assert load(archive, mine).folder == cache
 
 
 def test_a_place_that_lacks_a_file_is_passed_over_and_listed(archive, contents, cache, tmp_path):

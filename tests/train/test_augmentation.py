@@ -126,6 +126,11 @@ def test_what_cannot_be_augmented():
         trainer().fit(points)
     with pytest.raises(DataError, match="to validate on, but only training images are augmented"):
         trainer().fit(garments(40), data.AugmentedImages(garments(20), AUGMENTATION))
+    parts = data.random_split(data.AugmentedImages(garments(40), AUGMENTATION), [30, 10], seed=0)
+    with pytest.raises(DataError, match=r"got Subset\(sides, train, 10 samples\) to validate on, but only training"):
+        trainer(augmentation=None).fit(*parts)
+    with pytest.raises(DataError, match=r"(?s)cross_validate: got AugmentedImages.*the images as they are"):
+        cross_validate(lambda fold, part: trainer(), data.AugmentedImages(garments(40), AUGMENTATION))
     with pytest.raises(DataError, match="test split"):
         trainer().fit(garments(40, "test"))
 
@@ -236,6 +241,27 @@ def test_images_whose_background_is_not_known_are_not_moved(net):
     dataset = data.TensorDataset(np.zeros((4, 1, 6, 6), np.float32), np.zeros(4, np.int64))
     with pytest.raises(ArgumentError, match=r"shift=1: got a TensorDataset, expected an ImageDataset"):
         predict(net, dataset, shift=1)
+
+
+@pytest.mark.parametrize("shift", [0, 1])
+def test_parts_are_seen_as_the_whole_is(net, shift: int):
+    """Also pixels with statistics of their own, which a mirrored pixel takes from its new place."""
+    images = garments(30, "validation")
+    images = data.ImageDataset(images.images, images.labels, classes=images.classes, standardization="feature")
+    order = np.random.default_rng(0).permutation(30)[:20]
+    part = data.Subset(data.Subset(images, order), range(5, 20))
+    expected = predict(net, images.part(order[5:]), 7, flip=True, shift=shift)
+    np.testing.assert_array_equal(predict(net, part, 7, flip=True, shift=shift), expected)
+
+
+def test_data_that_cannot_be_moved_are_refused_before_training():
+    points = data.TensorDataset(np.zeros((4, 1, 6, 6), np.float32), np.zeros(4, np.int64))
+    made = trainer(shift_to_predict=1)
+    for val in (points, data.Subset(points, range(2))):
+        with pytest.raises(ArgumentError, match=r"shift=1: got a (TensorDataset|Subset), expected an ImageDataset"):
+            made.fit(garments(40), val)
+    assert made.history.rows == []
+    assert len(made.fit(garments(40), data.Subset(garments(40), range(10), "validation")).rows) == 3
 
 
 def test_what_has_no_mirror_image_is_refused(train):

@@ -124,6 +124,32 @@ def test_when_the_disk_fails_only_in_the_end_the_old_checkpoint_survives(path, m
     assert list(path.parent.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOTSUP, errno.EACCES])
+def test_a_folder_that_cannot_be_synced_is_no_failure(path, monkeypatch, code):
+    """As on some shares over a network: the file is synced and in its place."""
+    failing_sync_of_folders(monkeypatch, code)
+    save_checkpoint(path, {}, {"new": True})
+    assert load_checkpoint(path)[1] == {"new": True}
+
+
+def test_a_folder_whose_sync_fails_is_said_and_the_new_file_is_not_called_the_old(path, monkeypatch):
+    failing_sync_of_folders(monkeypatch, errno.EIO)
+    with pytest.raises(CheckpointError, match=r"it was saved, but its folder could not be synced \(Input/output error"):
+        save_checkpoint(path, {}, {"new": True})
+    assert load_checkpoint(path)[1] == {"new": True}
+
+
+def failing_sync_of_folders(monkeypatch, code):
+    synced = os.fsync
+
+    def sync(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(code, os.strerror(code))
+        synced(descriptor)
+
+    monkeypatch.setattr(os, "fsync", sync)
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_read_only_folder_is_named(path):
     path.parent.chmod(0o500)

@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,32 @@ def test_after_space_was_made_the_same_trainer_goes_on(run: Path):
     assert train.History.from_jsonl(run / "metrics.jsonl")["epoch"] == [1, 2, 3]
 
 
+@pytest.mark.parametrize("epochs", [2, 3])
+def test_no_line_of_an_epoch_is_lost_where_the_disk_was_full(run: Path, epochs: int, monkeypatch: pytest.MonkeyPatch):
+    """Half a line is in the file when the disk is full, in the last epoch too; the next call mends it."""
+    opened = Path.open
+
+    def append(self: Path, mode: str = "r", *arguments: Any, **options: Any) -> Any:
+        if mode == "a" and len(trainer.history.rows) == 2:
+            with opened(self, mode, *arguments, **options) as file:
+                file.write('{"epoch": 2, "train')
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return opened(self, mode, *arguments, **options)
+
+    whole = small.plain(epochs=epochs)
+    whole.fit(*small.parts())
+    trainer = small.plain(out=run, epochs=epochs)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", append)
+        with pytest.raises(CheckpointError, match="could not be written"):
+            trainer.fit(*small.parts())
+    history = trainer.fit(*small.parts())
+    assert train.History.from_jsonl(run / "metrics.jsonl").rows == history.rows
+    assert history["epoch"] == list(range(1, epochs + 1))
+    assert small.weights(trainer.net) == small.weights(whole.net)
+    assert (run / "manifest.json").exists()
+
+
 def test_metrics_that_cannot_be_written(run: Path):
     class MakeFolder(train.Callback):
         def on_step_end(self, trainer: tg.Trainer) -> None:
@@ -160,6 +187,25 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path, resume: bool):
             trainer.fit(*small.parts())
     assert small.weights(trainer.net) == before
     assert blocked.read_text() == "in the way"
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_folder_that_may_not_be_entered(run: Path, resume: bool, monkeypatch: pytest.MonkeyPatch):
+    """Simulated, since tests may run as root; what is asked of its files fails, as does what is made in it."""
+    called = {name: getattr(os, name) for name in ("stat", "mkdir")}
+
+    def refuse(path: Any, *arguments: Any, call: Callable[..., Any], **options: Any) -> Any:
+        if isinstance(path, str | Path) and run in (Path(path), *Path(path).parents):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return call(path, *arguments, **options)
+
+    for name, call in called.items():
+        monkeypatch.setattr(os, name, partial(refuse, call=call))
+    with pytest.raises(CheckpointError, match=r"config\.json: it could not be saved \(Permission denied\)"):
+        small.plain(out=run, resume=resume).fit(*small.parts())
+    with pytest.raises(CheckpointError, match="there is no such file, or none whose folder may be entered"):
+        train.load_checkpoint(run / "checkpoint.safetensors")
+    assert train.unused_folder(run) == run
 
 
 def test_a_result_needs_a_manifest(run: Path):

@@ -76,6 +76,37 @@ def test_the_loss_of_a_smaller_last_batch_weighs_less():
     assert tg.evaluate(net, values, batch_size=2, loss=F.mse_loss).loss == pytest.approx(3.0)
 
 
+def test_a_loss_of_ones_own_has_the_same_bits(net, train):
+    def loss(output, target):
+        return F.cross_entropy(output, target)
+
+    assert tg.evaluate(net, train, 7, loss).as_dict() == tg.evaluate(net, train, 7).as_dict()
+
+
+class Inputs(data.Dataset):
+    """Samples of a single field, no tuples."""
+
+    def __init__(self, points):
+        self.points = points
+
+    def __len__(self):
+        return len(self.points)
+
+    def __getitem__(self, index):
+        return self.points[index]
+
+
+def test_predict_needs_no_targets_and_evaluate_does(net, train):
+    points, labels = train.arrays
+    expected = predict(net, train)
+    for inputs in (data.TensorDataset(points), Inputs(points)):
+        np.testing.assert_array_equal(predict(net, inputs), expected)
+        with pytest.raises(ArgumentError, match=r"has 1 field\(s\), expected two, input and target"):
+            tg.evaluate(net, inputs)
+    with pytest.raises(ArgumentError, match=r"has 3 field\(s\)"):
+        tg.evaluate(net, data.TensorDataset(points, labels, labels))
+
+
 def test_scores_that_are_nan_raise(net, train):
     net[3].bias.array[0] = np.nan
     with pytest.raises(NonFiniteError, match="NaN"):

@@ -92,6 +92,26 @@ def test_folds(example, no_figures, capsys):
     assert folders == ["fold-1", "fold-2", "fold-3"]
 
 
+def test_folds_can_be_limited_made_again_and_gone_on_with(example, no_figures, capsys):
+    flags = [*SMALL, "--folds", "2", "--limit", "300"]
+    for name in ("synthetic-fashion-8-seed0", "synthetic-fashion-8-seed0-2"):
+        assert example.main(flags) == 0
+        manifest = json.loads(Path("runs", name, "fold-2", "manifest.json").read_text())
+        assert (manifest["settings"]["train"]["samples"], manifest["settings"]["validation"]["samples"]) == (150, 150)
+    capsys.readouterr()
+    assert example.main([*flags, "--epochs", "3", "--resume"]) == 0
+    assert capsys.readouterr().out.count("going on in epoch 3") == 2
+    assert Path("runs/synthetic-fashion-8-seed0-2/fold-1/metrics.jsonl").read_text().count("\n") == 3
+    assert Path("runs/synthetic-fashion-8-seed0/fold-1/metrics.jsonl").read_text().count("\n") == 2
+
+
+def test_uses_of_the_test_data_are_counted_over_processes(example, no_figures):
+    folder = ["--out", "run"]
+    for flags in ([], ["--resume"], ["--resume"]):
+        assert example.main([*SMALL, *folder, *flags]) == 0
+    assert json.loads(Path("run/manifest.json").read_text())["results"]["test"]["uses"] == 3
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

@@ -199,6 +199,18 @@ class Log(train.Callback):
         self.log.append(f"{self.name}: end")
 
 
+class Fails(train.Callback):
+    def on_fit_start(self, trainer: tg.Trainer) -> None:
+        raise RuntimeError("not now")
+
+
+def test_callbacks_that_were_started_are_ended_where_another_fails():
+    log: list[str] = []
+    with pytest.raises(RuntimeError, match="not now"):
+        small.plain(callbacks=[Log("a", log), Fails(), Log("b", log)]).fit(*small.parts())
+    assert log == ["a: start", "a: end"]
+
+
 def test_callbacks_are_called_in_order():
     log: list[str] = []
     trainer = small.plain(epochs=2, batch_size=35, callbacks=[Log("a", log), Log("b", log)])

@@ -46,6 +46,17 @@ def test_early_stopping_and_resuming_are_said(make, train, val, tmp_path, no_fig
     assert capsys.readouterr().out == f"all is done: {len(history.rows)} epochs\n"
 
 
+def test_a_callbacks_reason_to_stop_is_said(make, train, val, capsys):
+    class StopAtAccuracy(tg.train.Callback):
+        def on_epoch_end(self, trainer, row):
+            if row["val_accuracy"] >= 0:
+                trainer.stop("0 % reached")
+
+    history = make(progress=True, callbacks=[StopAtAccuracy()]).fit(train, val)
+    assert len(history.rows) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == "stopped early: 0 % reached"
+
+
 def test_where_a_run_goes_on_is_said(make, train, val, capsys):
     class Stop(tg.train.Callback):
         def on_step_end(self, trainer):
@@ -55,7 +66,7 @@ def test_where_a_run_goes_on_is_said(make, train, val, capsys):
     trainer = make(progress=True, callbacks=[Stop()])
     with pytest.raises(RuntimeError):
         trainer.fit(train, val)
-    trainer.callbacks.pop()
+    trainer.callbacks.pop(0)
     capsys.readouterr()
     trainer.fit(train, val)
     assert capsys.readouterr().out.splitlines()[0] == "going on in epoch 2 after 2 of 6 steps"
@@ -85,6 +96,17 @@ def test_the_bar_goes_away_when_training_fails(make, train, val, terminal):
     shown = progress.TerminalProgress()
     with pytest.raises(tg.errors.NonFiniteError):
         make(lr=1e30, callbacks=[shown]).fit(train, val)
+    assert not shown._bar.live.is_started
+
+
+def test_the_bar_goes_away_when_a_callback_cannot_start(make, train, val, terminal):
+    class Fails(tg.train.Callback):
+        def on_fit_start(self, trainer):
+            raise RuntimeError
+
+    shown = progress.TerminalProgress()
+    with pytest.raises(RuntimeError):
+        make(callbacks=[shown, Fails()]).fit(train, val)
     assert not shown._bar.live.is_started
 
 

@@ -482,8 +482,8 @@ def test_a_checkpoint_of_another_run(run: Path, first: Make, then: Make, message
     with pytest.raises(CheckpointError, match=rf"(?s)checkpoint .*run/checkpoint\.safetensors.*{message}"):
         trainer.fit(*small.parts())
     after = small.files(run)
-    assert after["checkpoint.safetensors"] == before["checkpoint.safetensors"]
-    assert after["metrics.jsonl"] == before["metrics.jsonl"]
+    for name in ("checkpoint.safetensors", "metrics.jsonl", "config.json"):
+        assert after[name] == before[name]
 
 
 @pytest.mark.parametrize(
@@ -541,12 +541,6 @@ def test_other_pictures_with_the_same_labels(run: Path):
     with pytest.raises(CheckpointError, match=r"train\.images_sha256: was"):
         make(resume=True).fit(dataset(others))
     make(resume=True).fit(dataset(pictures()))
-
-
-def test_fewer_epochs_than_were_made(run: Path):
-    small.plain(out=run).fit(*small.parts())
-    trainer = small.plain(out=run, epochs=2, resume=True)
-    assert len(trainer.fit(*small.parts()).rows) == 3  # it cannot go back
 
 
 def test_fewer_epochs_than_were_made_with_a_schedule_that_ends(run: Path):

@@ -122,3 +122,13 @@ def test_folders_are_numbered_so_that_no_run_is_overwritten(tmp_path):
         assert folder.name == expected
         RunFolder(folder).write_metrics(History())
         assert latest_run(base) == folder
+
+
+def test_folds_are_numbered_together(tmp_path):
+    base = tmp_path / "name"
+    for expected in ("name", "name-2"):
+        folder = unused_folder(base)
+        assert folder.name == expected
+        for fold in (1, 2):
+            RunFolder(folder / f"fold-{fold}").write_metrics(History())
+        assert latest_run(base) == folder

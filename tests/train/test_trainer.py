@@ -253,6 +253,7 @@ def test_testing_counts_a_use(make, train, val, test_part):
         ({"stop_on": "accuracy"}, "stop_on='accuracy', expected 'loss' or 'increases'"),
         ({"schedule_every": "step"}, "schedule_every='step', expected 'batch' or 'epoch'"),
         ({"schedule": optim.ReduceLROnPlateau, "schedule_every": "batch"}, "looks at the validation loss"),
+        ({"schedule": partial(optim.ReduceLROnPlateau, mode="max")}, "mode='max', but it is given the validation loss"),
         ({"checkpoint_every": 0}, "checkpoint_every=0"),
         ({"resume": True}, "resume=True needs the run's folder"),
         ({"lr": -1}, "lr=-1"),
@@ -261,6 +262,30 @@ def test_testing_counts_a_use(make, train, val, test_part):
 def test_impossible_settings(make, settings, message):
     with pytest.raises(ArgumentError, match=message):
         make(**settings)
+
+
+def test_what_was_made_of_another_net_is_refused(make):
+    """As a notebook has it, where the cell of the net was run again and that of its optimizer was not."""
+    old = make(ema=0.9, schedule=partial(optim.StepLR, step_size=1))
+    net = make().net
+    optimizer = optim.Adam(net.parameters())
+    with pytest.raises(ArgumentError, match="ExponentialMovingAverage belongs to another net"):
+        tg.Trainer(net, optimizer, average=old.average)
+    with pytest.raises(ArgumentError, match="StepLR belongs to another optimizer"):
+        tg.Trainer(net, optimizer, schedule=old.schedule)
+    with pytest.raises(ArgumentError, match="ReduceLROnPlateau belongs to another optimizer"):
+        tg.Trainer(net, optimizer, schedule=optim.ReduceLROnPlateau(old.optimizer))
+    with pytest.raises(ArgumentError, match=r"4 of the optimizer's 4 parameters are not those of this net"):
+        tg.Trainer(net, old.optimizer)
+    net[1] = nn.Linear(4, 8)
+    with pytest.raises(ArgumentError, match=r"2 of the optimizer's 4 parameters .* after the net has all its layers"):
+        tg.Trainer(net, optimizer)
+
+
+def test_a_part_of_the_net_or_a_loss_with_parameters_may_be_trained():
+    net, loss = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 3)), nn.Linear(3, 1)
+    tg.Trainer(net, optim.Adam(net[1].parameters()))
+    tg.Trainer(net, optim.Adam([*net.parameters(), *loss.parameters()]), loss)
 
 
 def test_patience_and_plateau_need_validation_data(make, train):

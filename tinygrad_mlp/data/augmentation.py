@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinygrad_mlp.autodiff.tensor import Tensor
-from tinygrad_mlp.data.dataset import BatchDataset, Dataset, Indices, as_indices
+from tinygrad_mlp.data.dataset import BatchDataset, Dataset, Indices, Subset, as_indices
 from tinygrad_mlp.data.image import ImageDataset
 from tinygrad_mlp.data.permutation import check_seed
 from tinygrad_mlp.errors import ArgumentError, DataError
 from tinygrad_mlp.kernels.augment import DRAWN, draw_augmentation
 from tinygrad_mlp.kernels.launch import launch
 
-__all__ = ["Augmentation", "AugmentedImages"]
+__all__ = ["Augmentation", "AugmentedImages", "is_augmented"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -181,6 +181,13 @@ class AugmentedImages(BatchDataset):
         """Augmented and standardised images (B, 1, H, W) and labels (B,) int64 at these positions."""
         rows = as_indices(indices, len(self), self.name)
         return self.dataset.transformed(rows, self.augmentation.draw_by(self.dataset, rows, self._key))
+
+
+def is_augmented(dataset: object) -> bool:
+    """Whether these are augmented images, or a part of such."""
+    while isinstance(dataset, Subset):
+        dataset = dataset.dataset
+    return isinstance(dataset, AugmentedImages)
 
 
 def _whole(name: str, value: object) -> int:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from tinygrad_mlp.data.download import download, user_cache
 from tinygrad_mlp.data.idx import decompress, parse_idx
+from tinygrad_mlp.data.paths import is_file, is_folder
 from tinygrad_mlp.errors import DataError
 
 __all__ = ["FASHION_MNIST", "MNIST", "Archive", "DataFile", "LoadedArchive", "MissingDataError", "load"]
@@ -149,7 +150,7 @@ def load(archive: Archive, root: str | Path | None = None, *, allow_download: bo
         missing = [file.name for file in archive.files if _existing(folder, file) is None]
         if not missing:
             return _read(archive, folder, downloaded=folder == cache)
-        state = f"lacks {', '.join(missing)}" if folder.is_dir() else "no such directory"
+        state = f"lacks {', '.join(missing)}" if is_folder(folder) else "no such directory that may be entered"
         tried.append(f"{folder} ({why}): {state}")
     if allow_download:
         missing_files = [file for file in archive.files if _existing(cache, file) is None]
@@ -180,7 +181,7 @@ def _places(archive: Archive, root: str | Path | None, cache: Path) -> list[tupl
 def _existing(folder: Path, file: DataFile) -> Path | None:
     """The path of a file in a folder, plain or compressed; None if it is not there."""
     for path in (folder / file.name, folder / f"{file.name}.gz"):
-        if path.is_file():
+        if is_file(path):
             return path
     return None
 

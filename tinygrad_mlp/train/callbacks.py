@@ -39,4 +39,4 @@ class Callback:
         """After validation; what is written into `row` becomes part of the history."""
 
     def on_fit_end(self, trainer: Trainer) -> None:
-        """At the end, also when training was interrupted or failed."""
+        """At the end, also when training was interrupted or failed, if this callback's `on_fit_start` had gone well."""

@@ -6,6 +6,7 @@ and a SHA-256 over everything stands in the file's metadata. Nothing is ever unp
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -16,6 +17,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from tinygrad_mlp.data.paths import is_file
 from tinygrad_mlp.errors import ArgumentError, CheckpointError
 from tinygrad_mlp.kernels.launch import Array
 from tinygrad_mlp.nn.module import Module
@@ -23,6 +25,9 @@ from tinygrad_mlp.nn.module import Module
 __all__ = ["load_checkpoint", "load_model", "save_checkpoint", "save_model", "write_atomically"]
 
 _FORMAT = "tinygrad_mlp 1"
+# Not every file system can sync a folder (shares over a network often cannot), and one that may be written to may still
+# not be read. The file itself is synced and in its place then; to call it unsaved would stop a run for nothing.
+_NO_SYNC_OF_FOLDERS = {errno.EINVAL, errno.ENOTSUP, errno.EACCES}
 
 
 def save_checkpoint(path: str | Path, arrays: Mapping[str, Array], info: Mapping[str, Any]) -> None:
@@ -92,12 +97,18 @@ def write_atomically(path: str | Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-        _sync_folder(path.parent)
     except OSError as error:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-        kept = "; the one from before is still there, unharmed" if path.is_file() else ""
+        kept = "; the one from before is still there, unharmed" if is_file(path) else ""
         raise CheckpointError(f"{path}: it could not be saved ({error.strerror or error}){kept}") from error
+    try:
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise CheckpointError(
+            f"{path}: it was saved, but its folder could not be synced ({error.strerror or error}), so that it may not "
+            "outlast a power failure"
+        ) from error
 
 
 def _read(path: str | Path, what: str) -> tuple[dict[str, Array], dict[str, str]]:
@@ -105,8 +116,8 @@ def _read(path: str | Path, what: str) -> tuple[dict[str, Array], dict[str, str]
     from safetensors import SafetensorError, safe_open
 
     path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"{what} {path}: there is no such file")
+    if not is_file(path):
+        raise CheckpointError(f"{what} {path}: there is no such file, or none whose folder may be entered")
     try:
         opened: Any = safe_open(path, framework="numpy")  # without type stubs
         with opened as file:
@@ -125,14 +136,18 @@ def _contiguous(arrays: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a rename durable; Windows cannot open folders and needs no such step."""
+    """Make a rename durable, where the system can; Windows cannot open folders and needs no such step."""
     if os.name == "nt":
         return
-    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_SYNC_OF_FOLDERS:
+            raise
 
 
 def _plain(value: object) -> Any:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tinygrad_mlp.data.augmentation import is_augmented
 from tinygrad_mlp.data.dataset import Dataset, Subset
 from tinygrad_mlp.data.image import ImageDataset, k_fold
 from tinygrad_mlp.data.splits import plain_folds
@@ -101,7 +102,8 @@ def cross_validate(
     seed, stratify:
         How the samples are dealt out; only an `ImageDataset` can be stratified, others are dealt out at random.
 
-    Raises `DataError` for a test split, `ArgumentError` for an impossible number of folds.
+    Raises `DataError` for a test split and for images that are augmented already, `ArgumentError` for an impossible
+    number of folds.
 
     >>> print(train.cross_validate(make_trainer, train_part.join(val_part)))
     loss 0.3121 ± 0.0052, accuracy 89.31 ± 0.17 % over 5 folds
@@ -109,6 +111,11 @@ def cross_validate(
     check_dataset("cross_validate", dataset)
     if getattr(dataset, "split", None) == "test":
         raise DataError(f"cross_validate: {dataset!r} is the test split, which is locked")
+    if is_augmented(dataset):
+        raise DataError(
+            f"cross_validate: got {dataset!r}, but only training images are augmented, not those of the fold that is "
+            "held out; pass the images as they are, and make_trainer's Trainer augmentation=..."
+        )
     done: list[Fold] = []
     for number, (training, held_out) in enumerate(_parts(dataset, folds, seed, stratify)):
         trainer = make_trainer(number, training)

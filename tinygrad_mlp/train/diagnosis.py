@@ -8,6 +8,7 @@ import numpy as np
 
 from tinygrad_mlp.autodiff.mode import anomaly_mode, enable_grad
 from tinygrad_mlp.autodiff.tensor import Tensor
+from tinygrad_mlp.data.paths import is_file
 from tinygrad_mlp.errors import NonFiniteError
 from tinygrad_mlp.kernels.launch import Array
 from tinygrad_mlp.nn.module import Module
@@ -56,7 +57,7 @@ def check_overflow(trainer: Trainer) -> None:
 
 def last_checkpoint(trainer: Trainer) -> str:
     """Where the last good state is, as the end of a message; empty where nothing was saved."""
-    if trainer.folder is None or not trainer.folder.checkpoint.exists():
+    if trainer.folder is None or not is_file(trainer.folder.checkpoint):
         return ""
     return f"; the last good checkpoint is {trainer.folder.checkpoint}"
 

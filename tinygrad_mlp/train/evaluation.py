@@ -7,13 +7,14 @@ import operator
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, SupportsIndex, TypeAlias, TypedDict
+from typing import Any, SupportsIndex, TypeAlias, TypedDict, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tinygrad_mlp.autodiff.mode import no_grad
 from tinygrad_mlp.autodiff.tensor import Tensor
-from tinygrad_mlp.data.dataset import BatchDataset, Dataset
+from tinygrad_mlp.data.dataset import BatchDataset, Dataset, Subset
 from tinygrad_mlp.data.image import ImageDataset
 from tinygrad_mlp.data.loader import DataLoader
 from tinygrad_mlp.errors import ArgumentError, DataError, NonFiniteError, ShapeError
@@ -21,12 +22,26 @@ from tinygrad_mlp.kernels.launch import Array
 from tinygrad_mlp.nn import functional as F
 from tinygrad_mlp.nn.module import Module
 from tinygrad_mlp.train.metrics import ClassificationReport, Mean
+from tinygrad_mlp.train.weighting import weighting_of
 
-__all__ = ["Loss", "LossReport", "Views", "check_dataset", "check_part", "evaluate", "has_labels", "outputs", "predict"]
+__all__ = [
+    "Loss",
+    "LossReport",
+    "Scores",
+    "Views",
+    "check_dataset",
+    "check_part",
+    "check_shift",
+    "evaluate",
+    "has_labels",
+    "outputs",
+    "predict",
+]
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 _BATCH_SIZE = 1000
+_Rows: TypeAlias = "slice | NDArray[np.int64]"
 
 
 class Views(TypedDict):
@@ -71,7 +86,8 @@ def evaluate(
     batch_size:
         For speed alone; it changes the loss by rounding.
     loss:
-        Function of (output, target) whose result is the mean over the batch.
+        Function of (output, target) whose result is the mean over the batch. Of `cross_entropy` and `nll_loss` this is
+        a mean by the weights of the classes, and so is the result; samples with the label `ignore_index` count nothing.
     flip:
         Whether to take as output the mean of the net's outputs (of a classifier the logits) for each image and its
         mirror image. In twice the time, this often makes fewer mistakes, of a net that was trained on both.
@@ -87,8 +103,8 @@ def evaluate(
     Raises
     ------
     ArgumentError
-        A data set without samples to draw, a loss that is no scalar, a negative shift, or one of images whose
-        background is not known.
+        A data set without samples to draw or without targets, a loss that is no scalar, labels that are all ignored, a
+        negative shift, or one of images whose background is not known.
     ShapeError
         flip, and inputs that are no images (N, C, H, W).
     NonFiniteError
@@ -100,23 +116,59 @@ def evaluate(
     check_dataset("evaluate", dataset)
     if isinstance(dataset, BatchDataset):
         dataset.record_use()
-    report: ClassificationReport | None = None
-    mean = Mean()
+    scores = Scores(loss, dataset)
     with _in_use(net), no_grad():
-        for output, target in _outputs(net, dataset, batch_size, _views(flip, shift)):
-            value = loss(output, target)
-            if value.numel() != 1:
-                raise ArgumentError(f"evaluate: the loss has shape {value.shape}, expected one number per batch")
-            if has_labels(output, target):
-                report = report or ClassificationReport(output.shape[1])
-                report.update(output.array, target.array, value.item())
-            elif not math.isfinite(value.item()):
-                raise NonFiniteError(
-                    f"evaluate: the loss of samples {round(mean.weight)} to {round(mean.weight) + len(output) - 1} of "
-                    f"{dataset!r} is {value.item()}; tg.anomaly_mode() finds the op that made it"
+        for output, targets in _outputs(net, dataset, batch_size, _views(flip, shift)):
+            if len(targets) != 1:
+                raise ArgumentError(
+                    f"evaluate: a sample of {dataset!r} has {1 + len(targets)} field(s), expected two, input and "
+                    "target; predict needs no targets"
                 )
-            mean.update(value.item(), len(output))
-    return report or LossReport(mean.value, round(mean.weight))
+            scores.add(output, targets[0])
+    return scores.report()
+
+
+class Scores:
+    """Adds up, batch by batch, what `evaluate` returns. `dataset` is for messages."""
+
+    def __init__(self, loss: Loss, dataset: Dataset) -> None:
+        self._loss, self._dataset = loss, dataset
+        self._weighting = weighting_of(loss)
+        self._mean = Mean()
+        self._classes: ClassificationReport | None = None
+        self._samples = 0
+
+    def add(self, output: Tensor, target: Tensor) -> None:
+        """Add a batch; errors as of `evaluate`."""
+        value = self._loss(output, target)
+        if value.numel() != 1:
+            raise ArgumentError(f"evaluate: the loss has shape {value.shape}, expected one number per batch")
+        weight = float(len(output)) if self._weighting is None else self._weighting.of_batch(target.array)
+        mean = value.item() if weight else 0.0  # where nothing counts, the mean is 0/0
+        if has_labels(output, target):
+            counted = slice(None) if self._weighting is None else self._weighting.counted(target.array)
+            self._classes = self._classes or ClassificationReport(output.shape[1])
+            if target.array[counted].size:
+                self._classes.update(output.array[counted], target.array[counted], mean)
+        elif not math.isfinite(mean):
+            raise NonFiniteError(
+                f"evaluate: the loss of samples {self._samples} to {self._samples + len(output) - 1} of "
+                f"{self._dataset!r} is {mean}; tg.anomaly_mode() finds the op that made it"
+            )
+        self._mean.update(mean, weight)
+        self._samples += len(output)
+
+    def report(self) -> ClassificationReport | LossReport:
+        """The scores of all batches so far. Raises `ArgumentError` if nothing of them counts."""
+        if not self._mean.weight:
+            raise ArgumentError(
+                f"evaluate: the loss weighs no sample of {self._dataset!r}: every label is its ignore_index, or of a "
+                "class of weight 0"
+            )
+        if self._classes is None:
+            return LossReport(self._mean.value, self._samples)
+        self._classes.loss_sum = self._mean.total * (self._classes.n / self._mean.weight)
+        return self._classes
 
 
 def predict(
@@ -124,7 +176,7 @@ def predict(
 ) -> Array:
     """The net's outputs for all samples, in their order: (N, …), of a classifier the logits (N, C).
 
-    With `flip` and `shift`, means over several views of each image, as for `evaluate`.
+    With `flip` and `shift`, means over several views of each image, as for `evaluate`. Samples need no target.
     Counts as one use of the data set, as `evaluate` does, and raises as it does.
     """
     check_dataset("predict", dataset)
@@ -154,32 +206,49 @@ def _views(flip: bool, shift: int) -> list[_View]:
     return [(mirrored, *place) for place in places for mirrored in ([False, True] if flip else [False])]
 
 
-def _outputs(net: Module, dataset: Dataset, batch_size: int, views: list[_View]) -> Iterator[tuple[Tensor, Tensor]]:
-    """Output and target of each batch."""
+def _outputs(
+    net: Module, dataset: Dataset, batch_size: int, views: list[_View]
+) -> Iterator[tuple[Tensor, tuple[Tensor, ...]]]:
+    """Output and target of each batch; instead of one target there may be none or several."""
     first = 0
-    for x, target in DataLoader(dataset, batch_size):
+    for batch in DataLoader(dataset, batch_size):
+        fields = cast("tuple[Tensor, ...]", batch if isinstance(batch, tuple) else (batch,))
+        x, targets = fields[0], fields[1:]
         output = net(x)
         for view in views[1:]:
-            output = output + net(_seen(dataset, first, x, view))
+            output = output + net(_seen(dataset, slice(first, first + len(x)), x, view))
         if len(views) > 1:
             output = output * (1 / len(views))
-        yield output, target
+        yield output, targets
         first += len(x)
 
 
-def _seen(dataset: Dataset, first: int, x: Tensor, view: _View) -> Tensor:
-    """Another view of a batch (B, C, H, W) that begins at position `first`."""
+def _seen(dataset: Dataset, rows: slice, x: Tensor, view: _View) -> Tensor:
+    """Another view of the batch (B, C, H, W) at these positions."""
     mirrored, down, right = view
-    if isinstance(dataset, ImageDataset):  # standardised anew, where each pixel has its own statistics
-        return dataset.moved(slice(first, first + len(x)), down, right, mirrored=mirrored)[0]
-    if down or right:
-        raise ArgumentError(
-            f"shift={max(abs(down), abs(right))}: got a {type(dataset).__name__}, expected an ImageDataset, of which "
-            "it is known what lies outside of an image"
-        )
+    images, indices = _images(dataset, rows)
+    if images is not None:  # standardised anew, where each pixel has its own statistics
+        return images.moved(indices, down, right, mirrored=mirrored)[0]
+    check_shift(dataset, max(abs(down), abs(right)))
     if x.ndim != 4:
         raise ShapeError(f"flip=True: inputs have shape {x.shape}, expected images (N, C, H, W)")
     return x.flip(3)
+
+
+def _images(dataset: Dataset, indices: _Rows) -> tuple[ImageDataset | None, _Rows]:
+    """The images that this is a part of, if it is one, and where in them these positions are."""
+    while type(dataset) is Subset:
+        dataset, indices = dataset.dataset, dataset.indices[indices]
+    return (dataset if isinstance(dataset, ImageDataset) else None), indices
+
+
+def check_shift(dataset: Dataset, shift: int) -> None:
+    """Raise `ArgumentError` if views are to be moved of what are no images, or not known to be."""
+    if shift and _images(dataset, slice(0))[0] is None:
+        raise ArgumentError(
+            f"shift={shift}: got a {type(dataset).__name__}, expected an ImageDataset, of which it is known what lies "
+            "outside of an image"
+        )
 
 
 def has_labels(output: Tensor, target: Tensor) -> bool:

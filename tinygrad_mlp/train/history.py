@@ -6,9 +6,11 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
-from tinygrad_mlp.errors import CheckpointError
+import numpy as np
+
+from tinygrad_mlp.errors import ArgumentError, CheckpointError
 
 __all__ = ["History", "Number", "Row"]
 
@@ -34,6 +36,24 @@ class History(Mapping[str, list[Number]]):
     def append(self, row: Mapping[str, Number]) -> None:
         """Add an epoch."""
         self.rows.append(dict(row))
+
+    def make_plain(self) -> None:
+        """Make the last row what JSON can hold, after callbacks wrote into it: NumPy's numbers Python's, NaN None.
+
+        Raises `ArgumentError` for a value that is none, and takes its column out of the row.
+        """
+        row: dict[str, Any] = self.rows[-1]
+        for column, value in list(row.items()):
+            plain: Any = cast(Any, value).item() if isinstance(value, np.number | np.bool_) else value
+            row[column] = None if isinstance(plain, float) and not math.isfinite(plain) else plain
+            try:
+                json.dumps(row[column], allow_nan=False)
+            except (TypeError, ValueError):
+                del row[column]
+                raise ArgumentError(
+                    f"History: column {column!r} of epoch {row.get('epoch')} holds a {type(plain).__name__}, expected "
+                    "a number or None; of a Tensor or an array take value.item()"
+                ) from None
 
     def __getitem__(self, column: str) -> list[Number]:
         if not any(column in row for row in self.rows):

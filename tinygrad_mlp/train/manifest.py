@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from tinygrad_mlp.kernels.threads import get_num_threads
 
-__all__ = ["describe_machine"]
+__all__ = ["describe_machine", "describe_origin"]
 
 _PACKAGES = ("tinygrad_mlp", "numpy", "numba", "llvmlite", "matplotlib", "safetensors")
 
@@ -26,6 +27,12 @@ def describe_machine() -> dict[str, Any]:
         "threads": get_num_threads(),
         "command": sys.argv,
     }
+
+
+@lru_cache(maxsize=1)
+def describe_origin() -> dict[str, str]:
+    """What the bits of a run depend on beside its settings: the same seed gives the same bits while this is equal."""
+    return {"tinygrad_mlp": _version("tinygrad_mlp"), "numba": _version("numba"), "cpu": _cpu()}
 
 
 def _version(package: str) -> str:

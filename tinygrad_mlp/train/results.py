@@ -13,10 +13,11 @@ from tinygrad_mlp.data.augmentation import AugmentedImages
 from tinygrad_mlp.data.image import ImageDataset
 from tinygrad_mlp.errors import ArgumentError
 from tinygrad_mlp.kernels.launch import Array
-from tinygrad_mlp.train.evaluation import LossReport, evaluate, outputs
+from tinygrad_mlp.train.evaluation import LossReport, Scores, evaluate, outputs
 from tinygrad_mlp.train.first_layer import draw_first_convolution
 from tinygrad_mlp.train.manifest import describe_machine
 from tinygrad_mlp.train.metrics import ClassificationReport
+from tinygrad_mlp.train.weighting import weighting_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -33,23 +34,26 @@ _ROWS, _EPOCHS = 10, 8  # of the figure of augmented images
 def best_epoch_table(trainer: Trainer, test: ClassificationReport | LossReport | None = None) -> Table:
     """A rich table of a finished run: samples, loss and accuracy of its best epoch, and of the test where one is given.
 
-    Raises `ArgumentError` before the end of an epoch with validation.
+    With keep="last" it is of the last epoch, as the net is. Raises `ArgumentError` before the end of an epoch with
+    validation.
 
     >>> Console().print(train.best_epoch_table(trainer, trainer.test(test)))
     """
     from rich.table import Table
 
-    best = trainer.history.best
-    if best is None or trainer.val is None:
+    epoch = trainer.history.best
+    if epoch is None or trainer.val is None:
         raise ArgumentError("best_epoch_table: there is no best epoch yet; call fit(train, val) first")
     name: str = trainer.settings["train"]["name"]
-    table = Table(title=f"{name}, best epoch {best['epoch']} of {trainer.epochs}")
+    if trainer.keep == "last":
+        epoch = trainer.history.rows[-1]
+    table = Table(title=f"{name}, {trainer.keep} epoch {epoch['epoch']} of {trainer.epochs}")
     table.add_column("")
     for heading in ("samples", "loss", "accuracy"):
         table.add_column(heading, justify="right")
     rows = [
-        ("training, while it learned", len(trainer.loader.dataset), best["train_loss"], best["train_accuracy"]),
-        ("validation", len(trainer.val), best["val_loss"], best["val_accuracy"]),
+        ("training, while it learned", len(trainer.loader.dataset), epoch["train_loss"], epoch["train_accuracy"]),
+        ("validation", len(trainer.val), epoch["val_loss"], epoch["val_accuracy"]),
     ]
     if test is not None:
         rows.append(("test", test.n, test.loss, getattr(test, "accuracy", None)))
@@ -83,6 +87,8 @@ def write_results(folder: RunFolder, trainer: Trainer) -> None:
     """Export the net, draw the figures, write the manifest. Raises `CheckpointError` where a file cannot be written."""
     folder.write_model(trainer.net)
     results: dict[str, Any] = {"best_epoch": trainer.history.best, "stopped": trainer.stop_reason or "all epochs done"}
+    if uses := folder.test_uses():  # of a net that was tested before it was trained further
+        results["earlier_test_uses"] = uses
     name: str = trainer.settings["train"]["name"]
     folder.draw("curves", plot.curves(trainer.history, data=name))
     if trainer.val is not None:
@@ -90,6 +96,7 @@ def write_results(folder: RunFolder, trainer: Trainer) -> None:
     folder.write_manifest(
         {
             **describe_machine(),
+            "made_with": trainer.made_with,
             "seed": trainer.seed,
             "data": {"train": _source(trainer.loader.dataset), "validation": _source(trainer.val)},
             "settings": trainer.settings,
@@ -108,14 +115,18 @@ def _on_validation_data(folder: RunFolder, trainer: Trainer, val: Dataset, words
             folder.draw("confusion", plot.confusion(report.confusion, classes, data=words))
         return report.as_dict()
     logits = outputs(trainer.net, val, **trainer.views)
+    scores = Scores(trainer.loss, val)
     with no_grad():
-        loss = trainer.loss(Tensor(logits), Tensor(val.labels)).item()
+        scores.add(Tensor(logits), Tensor(val.labels))
         probabilities = Tensor(logits).softmax(1).array
-    report = ClassificationReport(logits.shape[1])
-    report.update(logits, val.labels, loss)
+    report = scores.report()
+    assert isinstance(report, ClassificationReport)  # of images with labels
     folder.draw("confusion", plot.confusion(report.confusion, val.classes, data=words))
-    predicted = np.argmax(logits, 1)
-    folder.draw("mistakes", plot.mistakes(val.images, val.labels, predicted, probabilities, val.classes, data=words))
+    weighting = weighting_of(trainer.loss)
+    counted = slice(None) if weighting is None else weighting.counted(val.labels)
+    images, labels, predicted = val.images[counted], val.labels[counted], np.argmax(logits, 1)[counted]
+    mistakes = plot.mistakes(images, labels, predicted, probabilities[counted], val.classes, data=words)
+    folder.draw("mistakes", mistakes)
     draw_first_convolution(folder, trainer.net, val, words)
     return report.as_dict()
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from tinygrad_mlp import plot
+from tinygrad_mlp.data.paths import is_file, is_folder
 from tinygrad_mlp.errors import ArgumentError, CheckpointError
 from tinygrad_mlp.train.checkpoint import load_checkpoint, save_checkpoint, save_model, write_atomically
 from tinygrad_mlp.train.history import History, Row
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from tinygrad_mlp.kernels.launch import Array
     from tinygrad_mlp.nn.module import Module
+    from tinygrad_mlp.train.trainer import Trainer
 
 __all__ = ["RunFolder", "latest_run", "unused_folder"]
 
@@ -46,18 +48,28 @@ class RunFolder:
 
     def holds_a_run(self) -> bool:
         """Whether there is something that a new run would overwrite."""
-        return any(path.exists() for path in (self.checkpoint, self.metrics, self.model))
+        return any(is_file(path) for path in (self.checkpoint, self.metrics, self.model))
 
     def is_complete(self, settings: Mapping[str, Any]) -> bool:
         """Whether all that a finished run with these settings leaves is there: its manifest is written last."""
+        return self._manifest().get("settings") == settings
+
+    def test_uses(self) -> int:
+        """How often this run was tested so far, as its manifest says."""
+        results: dict[str, Any] = self._manifest().get("results", {})
+        test: dict[str, Any] = results.get("test", {})
+        return test.get("uses") or results.get("earlier_test_uses") or 0
+
+    def _manifest(self) -> dict[str, Any]:
+        """What is in manifest.json; nothing where it is not there, or was not written whole."""
         try:
             manifest: Any = json.loads((self.path / "manifest.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            return False
-        return isinstance(manifest, dict) and cast("dict[str, Any]", manifest).get("settings") == settings
+            return {}
+        return cast("dict[str, Any]", manifest) if isinstance(manifest, dict) else {}
 
-    def open(self, config: Mapping[str, Any], resume: bool) -> tuple[dict[str, Array], dict[str, Any]] | None:
-        """Make the folder and write config.json; return the checkpoint to go on from, if one is there and wanted.
+    def open(self, resume: bool) -> tuple[dict[str, Array], dict[str, Any]] | None:
+        """The checkpoint to go on from, if one is there and wanted. Clears away what a killed process left.
 
         Raises `ArgumentError` for a folder that holds a run already, unless this is to go on with it.
         """
@@ -66,11 +78,15 @@ class RunFolder:
                 f"{self.path} holds a run already: go on with it (resume=True, --resume), name another folder, or "
                 "delete it"
             )
-        saved = load_checkpoint(self.checkpoint) if resume and self.checkpoint.exists() else None
-        for unfinished in self.path.glob(".*.tmp"):  # a process that was killed while it wrote left these
-            unfinished.unlink()
-        self._write_json("config.json", config)
+        saved = load_checkpoint(self.checkpoint) if resume and is_file(self.checkpoint) else None
+        if is_folder(self.path):
+            for unfinished in self.path.glob(".*.tmp"):  # a process that was killed while it wrote left these
+                unfinished.unlink()
         return saved
+
+    def write_config(self, trainer: Trainer) -> None:
+        """Write config.json: the settings of the run, and the user's own."""
+        self._write_json("config.json", {**trainer.settings, "config": trainer.config})
 
     def save(self, arrays: Mapping[str, Array], info: Mapping[str, Any]) -> None:
         """Replace the checkpoint."""
@@ -84,7 +100,7 @@ class RunFolder:
         """Add the line of an epoch and flush it."""
         try:
             with self.metrics.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
+                file.write(History([row]).to_jsonl())
         except OSError as error:
             raise CheckpointError(f"{self.metrics}: it could not be written ({error.strerror or error})") from error
 
@@ -120,14 +136,21 @@ class RunFolder:
 
 
 def unused_folder(path: str | Path) -> Path:
-    """The path itself, or if it holds a run already, the first of `path-2`, `path-3`, … that does not."""
-    return next(folder for folder in _numbered(path) if not RunFolder(folder).holds_a_run())
+    """The path itself, or if it holds a run already, the first of `path-2`, `path-3`, … that does not.
+
+    A folder also holds a run if `fold-1` in it does, as of a cross-validation.
+    """
+    return next(folder for folder in _numbered(path) if not _is_taken(folder))
 
 
 def latest_run(path: str | Path) -> Path:
     """The last of `path`, `path-2`, `path-3`, … that holds a run; the path itself where none does."""
-    taken = itertools.takewhile(lambda folder: RunFolder(folder).holds_a_run(), _numbered(path))
+    taken = itertools.takewhile(_is_taken, _numbered(path))
     return [Path(path), *taken][-1]
+
+
+def _is_taken(folder: Path) -> bool:
+    return any(RunFolder(path).holds_a_run() for path in (folder, folder / "fold-1"))
 
 
 def _numbered(path: str | Path) -> Iterator[Path]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_mlp.autodiff.random_state import default_generator
 from tinygrad_mlp.autodiff.tensor import Tensor
-from tinygrad_mlp.errors import ArgumentError, CheckpointError
+from tinygrad_mlp.errors import CheckpointError
 from tinygrad_mlp.kernels.launch import Array, launch
 from tinygrad_mlp.kernels.random import Generator
 from tinygrad_mlp.kernels.record import about_to_write
@@ -18,13 +18,12 @@ from tinygrad_mlp.nn.module import Module
 from tinygrad_mlp.optim.optimizer import Optimizer
 from tinygrad_mlp.train.evaluation import has_labels
 from tinygrad_mlp.train.history import History
-from tinygrad_mlp.train.interrupt import say
-from tinygrad_mlp.train.settings import differences, listed
+from tinygrad_mlp.train.weighting import add_scores_of_counted
 
 if TYPE_CHECKING:
     from tinygrad_mlp.train.trainer import Trainer
 
-__all__ = ["EpochSums", "Undo", "copy_of_weights", "gather", "generators_of", "restore", "resume"]
+__all__ = ["EpochSums", "Undo", "copy_of_weights", "gather", "generators_of", "restore"]
 
 
 class EpochSums:
@@ -37,12 +36,17 @@ class EpochSums:
         self._loss_sum = np.zeros(1)
         self._counts = np.zeros(3, np.int64)
         self.seconds = 0.0
+        self.ignored: int | None = None
+        """The label of samples that are to count nothing, where there may be such: see `weighting.ignored_label`."""
 
     def add(self, loss: Tensor, output: Tensor, target: Tensor) -> None:
         """Add a batch: its mean loss, and how many of its labels the output is right about."""
         about_to_write(self._loss_sum, self._counts)
         mean = loss.array.reshape(1)
-        if has_labels(output, target):
+        if has_labels(output, target) and self.ignored is not None:
+            sums = (self._loss_sum, self._counts)
+            launch(add_scores_of_counted, mean, output.array, target.array, self.ignored, *sums)
+        elif has_labels(output, target):
             launch(add_scores, mean, output.array, target.array, self._loss_sum, self._counts)
         else:
             launch(add_loss, mean, len(target), self._loss_sum, self._counts)
@@ -102,6 +106,7 @@ def gather(trainer: Trainer) -> tuple[dict[str, Array], dict[str, Any]]:
         "sums": trainer.sums.as_dict(),
         "history": trainer.history.rows,
         "stop_reason": trainer.stop_reason,
+        "made_with": trainer.made_with,
         "optimizer": _gather_optimizer(trainer.optimizer, arrays),
     }
     if trainer.schedule is not None:
@@ -111,32 +116,6 @@ def gather(trainer: Trainer) -> tuple[dict[str, Array], dict[str, Any]]:
         info["average_updates"] = average["updates"]
         arrays |= {f"average/{name}": array for name, array in average["average"].items()}
     return arrays, info
-
-
-def resume(trainer: Trainer, arrays: Mapping[str, Array], info: Mapping[str, Any]) -> None:
-    """Bring a new Trainer to where a checkpoint was taken.
-
-    Raises `CheckpointError` for the checkpoint of a run with other settings or data. Another number of epochs is fine,
-    with a schedule made for it.
-    """
-    assert trainer.folder is not None
-    where = f"checkpoint {trainer.folder.checkpoint}"
-    if not isinstance(info.get("settings"), dict):
-        raise CheckpointError(f"{where} was not written by a Trainer")
-    epochs = info["settings"]["epochs"]
-    allowed = {} if epochs == trainer.epochs else {name: info["settings"][name] for name in ("epochs", "schedule")}
-    changed = differences(info["settings"], {**trainer.settings, **allowed})
-    if changed:
-        raise CheckpointError(f"{where} is of a run with other settings: {listed(changed)}")
-    if epochs != trainer.epochs:
-        say(
-            f"the run was begun with {epochs} epochs and goes on to {trainer.epochs}; if its schedule depends on that, "
-            "the result differs from that of an uninterrupted run"
-        )
-    try:
-        restore(trainer, arrays, info)
-    except (CheckpointError, ArgumentError) as error:
-        raise CheckpointError(f"{where}: {error}") from error
 
 
 def restore(trainer: Trainer, arrays: Mapping[str, Array], info: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,19 +27,21 @@ from tinygrad_mlp.optim.one_cycle import OneCycleLR
 from tinygrad_mlp.optim.optimizer import Optimizer
 from tinygrad_mlp.optim.plateau import ReduceLROnPlateau
 from tinygrad_mlp.optim.schedules import LRScheduler
+from tinygrad_mlp.train.beginning import begin
 from tinygrad_mlp.train.callbacks import Callback
 from tinygrad_mlp.train.checks import check_choices, check_parts, count_or_none
 from tinygrad_mlp.train.diagnosis import check_overflow, explained, last_checkpoint
 from tinygrad_mlp.train.evaluation import Loss, LossReport, Views, evaluate
 from tinygrad_mlp.train.history import History, Row
-from tinygrad_mlp.train.interrupt import CtrlC, leave, say
+from tinygrad_mlp.train.interrupt import CtrlC, leave
 from tinygrad_mlp.train.metrics import ClassificationReport
 from tinygrad_mlp.train.progress import make_progress
-from tinygrad_mlp.train.results import draw_augmented, write_results
+from tinygrad_mlp.train.results import write_results
 from tinygrad_mlp.train.run_folder import RunFolder
 from tinygrad_mlp.train.settings import describe_run, describe_schedule, differences, listed
-from tinygrad_mlp.train.state import EpochSums, Undo, copy_of_weights, gather, resume
+from tinygrad_mlp.train.state import EpochSums, Undo, copy_of_weights, gather
 from tinygrad_mlp.train.steps import Steps
+from tinygrad_mlp.train.weighting import ignored_label
 
 __all__ = ["Trainer"]
 
@@ -103,7 +105,7 @@ class Trainer:
     Raises
     ------
     ArgumentError
-        An impossible setting.
+        An impossible setting, or an optimizer, a schedule or an average that was made of something else.
 
     >>> trainer = tg.Trainer(net, optimizer, epochs=5, out="runs/first")
     >>> history = trainer.fit(train, val)
@@ -159,7 +161,7 @@ class Trainer:
         self.resume = resume
         self.checkpoint_every = count_or_none("checkpoint_every", checkpoint_every)
         self.checkpoint_seconds = check_range("Trainer", "checkpoint_seconds", checkpoint_seconds)
-        self.callbacks = [*make_progress(progress), *callbacks]
+        self.callbacks = [*callbacks, *make_progress(progress)]  # it shows what they have done to an epoch
         self.capture = capture
         self.config = dict(config or {})
         self.resume_command = resume_command
@@ -175,7 +177,9 @@ class Trainer:
         self.best_weights: dict[str, Array] = {}  # those that `keep` names
         self.stop_reason: str | None = None
         self.settings: dict[str, Any] = {}
+        self.made_with: list[dict[str, str]] = []  # one after the other, where it changed between two processes
 
+        self._has_ended = False
         self._ctrl_c = CtrlC()
         self._saved_at = time.monotonic()
 
@@ -200,9 +204,8 @@ class Trainer:
         ArgumentError
             The folder holds a run already, or patience or schedule need validation data and there are none.
         """
-        began_before = bool(self.settings)
         self._begin(train, val)
-        if began_before and self.finished:
+        if self._has_ended:
             return self.history
         nothing_left = self.finished
         try:
@@ -214,20 +217,24 @@ class Trainer:
             self.net.load_state_dict(self.best_weights)
             if self.folder is not None and not (nothing_left and self.folder.is_complete(self.settings)):
                 write_results(self.folder, self)
+            self._has_ended = True
         return self.history
 
     def _run(self) -> None:
         """All epochs that are left."""
-        for callback in self.callbacks:
-            callback.on_fit_start(self)
+        started: list[Callback] = []
         try:
+            for callback in self.callbacks:
+                callback.on_fit_start(self)
+                started.append(callback)
             with self._ctrl_c:
                 while not self.finished:
                     self._train_epoch()
                     self._end_epoch()
         finally:
-            for callback in self.callbacks:
-                callback.on_fit_end(self)
+            with ExitStack() as ends:  # which calls them all, also where one of them fails
+                for callback in reversed(started):
+                    ends.callback(callback.on_fit_end, self)
 
     def _train_epoch(self) -> None:
         """Go once through the training data, or through what a checkpoint left of an epoch."""
@@ -298,6 +305,7 @@ class Trainer:
         self._stop_if_patience_is_over()
         for callback in self.callbacks:
             callback.on_epoch_end(self, self.history.rows[-1])
+        self.history.make_plain()
         if self.folder is not None:
             self.folder.append_metrics(self.history.rows[-1])
         self._save()
@@ -322,7 +330,8 @@ class Trainer:
         """Evaluate the net on the test split, after `fit`, and add the result to the run's manifest."""
         report = evaluate(self.net, dataset, loss=self.loss, **self.views)
         if self.folder is not None:
-            self.folder.add_result("test", {**report.as_dict(), "uses": getattr(dataset, "uses", None)})
+            uses = max(self.folder.test_uses() + 1, getattr(dataset, "uses", 0))  # the data's are of this process
+            self.folder.add_result("test", {**report.as_dict(), "uses": uses})
         return report
 
     # Beginning ------------------------------------------------------------------------------------------------------
@@ -333,38 +342,21 @@ class Trainer:
         drawn = train if self.augmentation is None else AugmentedImages(train, self.augmentation, self.seed)
         self.loader = DataLoader(drawn, self.batch_size, shuffle=True, drop_last=self.drop_last, seed=self.seed)
         self.val = val
+        self.sums.ignored = ignored_label(self.loss, train)
         self.undo = Undo(self.net)
         is_own = type(self).training_step is Trainer.training_step
         captured = is_own if self.capture is None else self.capture
         self._steps = Steps(self, captured)
         settings = describe_run(self, train, val)
         if not self.settings:
-            self._open_folder(settings)
+            begin(self, settings)
         elif changed := differences(self.settings, settings):
             raise ArgumentError(
                 f"Trainer: this call goes on with the run that was begun, but it differs: {listed(changed)}"
             )
+        elif self.folder is not None and not self._has_ended:
+            self.folder.write_metrics(self.history)  # whose last line may be missing, or half written
         self._saved_at = time.monotonic()
-
-    def _open_folder(self, settings: dict[str, Any]) -> None:
-        """Start the files of the run, or take up those that are there; if that fails, the run has not begun."""
-        self.settings = settings
-        if self.folder is None:
-            return
-        try:
-            saved = self.folder.open({**settings, "config": self.config}, self.resume)
-            if saved is not None:
-                resume(self, *saved)
-            else:
-                if self.resume:
-                    say(f"{self.folder.path} holds no checkpoint yet; training starts from the beginning")
-                if isinstance(self.loader.dataset, AugmentedImages):
-                    draw_augmented(self.folder, self.loader.dataset)
-                self._save()
-            self.folder.write_metrics(self.history)
-        except BaseException:
-            self.settings = {}
-            raise
 
     # Watching -------------------------------------------------------------------------------------------------------
 
