@@ -19,21 +19,22 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.statistics import quantile
+from benchmarks.statistics import ENOUGH, quantile
 
 __all__ = ["Bar", "Panel", "Picture", "draw", "draw_picture"]
 
-# Vermilion stands out from greys for all eyes (Okabe & Ito 2008).
-_OURS, _FASTEST, _PEER, _INK, _FAINT = "#d55e00", "#6e6e6e", "#b8b8b8", "#222222", "#707070"
+# Vermilion stands out from greys for all eyes (Okabe & Ito 2008); pale, it is for other ways to use the same.
+_OURS, _VARIANT, _FASTEST, _PEER, _INK, _FAINT = "#d55e00", "#f2c19d", "#6e6e6e", "#b8b8b8", "#222222", "#707070"
 OURS = "ours"  # its name in the results
 _CHARACTER = 0.048  # of the width of the narrowest panel
 _WIDTH, _DPI = 10.0, 200  # inches; twice the 1000 pixels of a README, for dense screens
 _MOST_IN_A_ROW = 5  # panels
+_MILLISECONDS_FROM = 10_000  # microseconds
 
 
 @dataclass(frozen=True)
 class Bar:
-    """Microseconds of a step: the median, and the quartiles around it."""
+    """Microseconds of a step: the median, and the ends of its whisker."""
 
     contender: str
     median: float
@@ -63,14 +64,16 @@ class Picture:
     panels: Sequence[Panel]
 
 
-def _microseconds(value: float) -> str:
-    """Three digits: 97.3, 412, 1,050."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+def _time(microseconds: float) -> str:
+    """As a label: 97.3 µs, 412 µs, 1,050 µs, 25.3 ms."""
+    if microseconds >= _MILLISECONDS_FROM:
+        return f"{microseconds / 1000:,.1f} ms"
+    return f"{microseconds:,.0f} µs" if microseconds >= 100 else f"{microseconds:.3g} µs"
 
 
 def _label(bar: Bar, mine: Bar | None) -> str:
     if mine is None or bar is mine:
-        return f"{_microseconds(bar.median)} µs"
+        return _time(bar.median)
     ratio = bar.median / mine.median
     return f"{ratio:.1f}×" if ratio >= 1 else f"{ratio:.2f}×"
 
@@ -88,7 +91,7 @@ def _draw_bars(axes: Axes, panel: Panel, contenders: Sequence[str], ours: str) -
             axes.text(0.02 * limit, place, "not measured", va="center", color=_FAINT, fontsize=7, style="italic")
             continue
         stands_out = bar is mine or (bar in peers and bar.median == fastest)
-        color = _OURS if bar is mine else _FASTEST if stands_out else _PEER
+        color = _OURS if bar is mine else _FASTEST if stands_out else _PEER if bar in peers else _VARIANT
         whiskers = [[bar.median - bar.low], [bar.high - bar.median]]
         error_style = {"ecolor": _INK, "lw": 0.9, "capsize": 1.5}
         axes.barh(place, bar.median, 0.72, color=color, xerr=whiskers, error_kw=error_style)
@@ -107,12 +110,14 @@ def _dress(axes: Axes, panel: Panel, contenders: Sequence[str], ours: str, is_fi
         if label.get_text() == ours:
             label.set_color(_OURS)
             label.set_fontweight("bold")
-    axes.set_title(panel.name, loc="left", fontsize=10, weight="bold", color=_INK, pad=24)
+    in_milliseconds = max((bar.median for bar in panel.bars), default=0.0) >= _MILLISECONDS_FROM
+    title = f"{panel.name} (ms)" if in_milliseconds else panel.name
+    axes.set_title(title, loc="left", fontsize=10, weight="bold", color=_INK, pad=24)
     axes.text(
         0, 1.02, panel.subtitle, transform=axes.transAxes, va="bottom", fontsize=6.2, color=_FAINT, linespacing=1.25
     )
     axes.locator_params(axis="x", nbins=3)
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}" if in_milliseconds else f"{value:,.0f}")
     axes.tick_params(axis="x", labelsize=7, colors=_FAINT, length=2)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
@@ -158,19 +163,21 @@ def draw(results: Mapping[str, Any]) -> Figure:
     threads = max(results["settings"]["threads"])
     titles: Mapping[str, str] = {name: title for row in rows.values() for name, title in row["titles"].items()}
     rounds = max((len(row["rounds"]["order"]) for row in rows.values() if row["rounds"]), default=0)
+    whiskers = "quartiles" if rounds >= ENOUGH else "lowest to highest"
     ours = titles.get(OURS, OURS)
     used = f"{threads} threads" if threads > 1 else "1 thread"
     beside = f" Peers on as many threads, up to {threads}, as are fastest for them." if threads > 1 else ""
     return draw_picture(
         Picture(
             ours=ours,
-            title="Microseconds for one training step: shorter is better",
+            title="Microseconds for one training step, or milliseconds where it says (ms): shorter is better",
             subtitle=f"{results['machine']['cpu']}, {used} · {steps['data']['name']}, "
             "every step on images drawn at random",
-            footnote=f"Bars: median of {rounds} interleaved rounds; whiskers: quartiles. Numbers: how many times as "
-            f"long as {ours}; dark: the fastest peer.\nEach panel has its own scale.{beside}",
+            footnote=f"Bars: median of {rounds} interleaved rounds; whiskers: {whiskers}. Numbers: how many times as "
+            f"long as {ours}; dark: the fastest peer; pale: {ours} used in other ways.\n"
+            f"Each panel has its own scale.{beside}",
             contenders=[titles[name] for name in titles],
-            panels=[_panel(name, row) for name, row in rows.items()],
+            panels=[_panel(name, rows[name]) for name in sorted(rows)],
         )
     )
 
@@ -181,7 +188,8 @@ def _panel(name: str, row: Mapping[str, Any]) -> Panel:
         if by_threads:
             threads = max(by_threads, key=int) if contender == OURS else min(by_threads, key=by_threads.__getitem__)
             times = [1e6 * seconds for seconds in row["rounds"]["seconds"][f"{contender}@{threads}"]]
-            low, middle, high = (quantile(times, part) for part in (0.25, 0.5, 0.75))
+            ends = (0.25, 0.75) if len(times) >= ENOUGH else (0.0, 1.0)
+            low, middle, high = (quantile(times, part) for part in (ends[0], 0.5, ends[1]))
             bars.append(Bar(row["titles"][contender], middle, low, high))
     net, _, training = row["title"].partition(", ")
     return Panel(name, f"{net}\n{training}", bars)

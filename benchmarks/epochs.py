@@ -27,7 +27,7 @@ from benchmarks.processes import MissingError, Workers
 from benchmarks.rounds import Rounds, timed
 from benchmarks.rounds import measure as measure_rounds
 from benchmarks.settings import Settings
-from benchmarks.statistics import bootstrap
+from benchmarks.statistics import bootstrap, interval_name
 from benchmarks.training_steps import Images
 from benchmarks.workloads import IMAGES, WORKLOADS
 
@@ -41,6 +41,7 @@ CONTENDERS = {
     BARE: "benchmarks.contenders.epochs_bare",
     "PyTorch, DataLoader": "benchmarks.contenders.epochs_pytorch",
     "PyTorch, tensors in memory": "benchmarks.contenders.epochs_pytorch_preloaded",
+    "PyTorch best, tensors in memory": "benchmarks.contenders.epochs_pytorch_best",
 }
 _BLOCK = 5  # epochs
 
@@ -58,7 +59,8 @@ class Epochs:
         threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
         title = f"Seconds of an epoch of {IMAGES:,} images, {threads}\n{WORKLOADS[WORKLOAD].title}"
         table = Table(title=title)
-        for heading in ("contender", "seconds", f"{OURS} is … times as fast [95 %]"):
+        interval = interval_name(self.rounds.count)
+        for heading in ("contender", "seconds", f"{OURS} is … times as fast\n({interval})"):
             table.add_column(heading, justify="left" if heading == "contender" else "right")
         for name in self.rounds.blocks:
             seconds = f"{self.rounds.median(name):.3f} ± {100 * self.rounds.spread(name):.0f} %"

@@ -186,7 +186,8 @@ class KernelTable:
                         "threads": threads,
                         "peer": peer,
                         "ratio": found.value,
-                        "95%": [found.low, found.high],
+                        "interval": [found.low, found.high],
+                        "rounds": found.rounds,
                     }
                 )
         return {

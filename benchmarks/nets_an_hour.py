@@ -31,7 +31,7 @@ from benchmarks.processes import MissingError, Worker, Workers
 from benchmarks.rounds import Block, Rounds
 from benchmarks.rounds import measure as measure_rounds
 from benchmarks.settings import Settings
-from benchmarks.statistics import bootstrap
+from benchmarks.statistics import bootstrap, interval_name
 from benchmarks.step_results import CONTENDERS
 from benchmarks.training_steps import Images
 from benchmarks.workloads import IMAGES, WORKLOADS
@@ -72,7 +72,7 @@ class NetsAnHour:
             "contender",
             "nets an hour",
             "seconds of an epoch",
-            f"{CONTENDERS[OURS].title} is … times as fast [95 %]",
+            f"{CONTENDERS[OURS].title} is … times as fast\n({interval_name(self.rounds.count)})",
         )
         for heading in headings:
             table.add_column(heading, justify="left" if heading == "contender" else "right")
@@ -92,7 +92,10 @@ class NetsAnHour:
             "epochs_of_a_net": EPOCHS,
             "steps_of_an_epoch": _STEPS,
             "nets_an_hour": {name: self.nets(name) for name in self.rounds.blocks},
-            "speedups": {name: {"ratio": r.value, "95%": [r.low, r.high]} for name, r in ratios.items()},
+            "speedups": {
+                name: {"ratio": ratio.value, "interval": [ratio.low, ratio.high], "rounds": ratio.rounds}
+                for name, ratio in ratios.items()
+            },
             "rounds": self.rounds.as_json(),
             "missing": dict(self.missing),
         }

@@ -146,6 +146,11 @@ class Rounds:
         return [a / b for a, b in zip(self.seconds(over), self.seconds(under), strict=True)]
 
     @property
+    def count(self) -> int:
+        """How many rounds there were."""
+        return max(map(len, self.blocks.values()))
+
+    @property
     def total(self) -> int:
         """Blocks that stand."""
         return sum(map(len, self.blocks.values()))

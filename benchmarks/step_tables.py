@@ -10,7 +10,7 @@ from rich.console import Group
 from rich.table import Table
 
 from benchmarks.settings import Settings
-from benchmarks.statistics import Interval, geometric_mean_of_medians
+from benchmarks.statistics import Interval, geometric_mean_of_medians, interval_name
 from benchmarks.step_results import CONTENDERS, Row, Run
 from benchmarks.workloads import LOSS_TOLERANCE
 
@@ -89,7 +89,8 @@ class TrainingSteps:
         return " / ".join(cells)
 
     def _ratios(self) -> Table:
-        table = self._empty_table("How many times as fast tinygrad_mlp is: medians over rounds, 95 % intervals")
+        interval = interval_name(min((row.rounds.count for row in self.rows if row.rounds), default=0))
+        table = self._empty_table(f"How many times as fast tinygrad_mlp is: median over rounds, {interval}")
         most, least = self.settings.threads[-1], self.settings.threads[0]
         peers = [row.fastest_peer() for row in self.rows]
         cells: dict[str, list[str]] = {
@@ -121,7 +122,9 @@ class TrainingSteps:
     def _lines(self) -> list[str]:
         lines = [f"{row.workload.name}: {row.workload.title}" for row in self.rows]
         if mean := self.geometric_mean():
-            lines.append(f"Geometric mean of all rows: {mean} times as fast as PyTorch default.")
+            lines.append(
+                f"Geometric mean of all rows: {mean} times as fast as PyTorch default ({interval_name(mean.rounds)})."
+            )
         reached = " / ".join(f"{self.limits[threads]:.0f}" for threads in self.settings.threads)
         lines.append(
             f"Multiply-adds in registers reach {reached} GFLOP/s here; those of convolutions are counted as of the "

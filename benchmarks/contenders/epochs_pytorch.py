@@ -20,6 +20,8 @@ class LoaderEpochs:
     """See `common.EpochContender`."""
 
     packages: ClassVar[tuple[str, ...]] = ("torch", "numpy")
+    fused: ClassVar[bool | None] = None
+    """Whether the optimizer updates all parameters in one call; None: PyTorch's default."""
 
     def __init__(self, workload: Workload, handout: Handout, threads: int) -> None:
         torch.set_num_threads(threads)
@@ -28,7 +30,11 @@ class LoaderEpochs:
         self.inputs, self.labels = torch.from_numpy(handout.standardized()), torch.from_numpy(handout.labels)
         self.net, self.loss = make_net(workload, handout), nn.CrossEntropyLoss()
         self.optimizer = torch.optim.SGD(
-            self.net.parameters(), lr=workload.lr, momentum=workload.momentum, weight_decay=workload.weight_decay
+            self.net.parameters(),
+            lr=workload.lr,
+            momentum=workload.momentum,
+            weight_decay=workload.weight_decay,
+            fused=self.fused,
         )
         self.loader = DataLoader(TensorDataset(self.inputs, self.labels), workload.batch, shuffle=True)
 

@@ -85,9 +85,8 @@ class NumpyStep:
 
     def run(self, count: int) -> None:
         """Steps on random images."""
-        images, batch = len(self.inputs), self.workload.batch
-        for _ in range(count):
-            self.step_on(self.random.integers(0, images, batch))
+        for indices in self.random.integers(0, len(self.inputs), (count, self.workload.batch)):
+            self.step_on(indices)
 
     def _forward(self) -> None:
         x = self.x

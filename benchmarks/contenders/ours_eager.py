@@ -96,9 +96,8 @@ class EagerStep:
 
     def run(self, count: int) -> None:
         """Steps on random images."""
-        images = len(self.train)
-        for _ in range(count):
-            self.step(self.random.integers(0, images, self.batch))
+        for indices in self.random.integers(0, len(self.train), (count, self.batch)):
+            self.step(indices)
 
 
 COMMANDS = commands(EagerStep)

@@ -61,9 +61,8 @@ class PytorchStep:
 
     def run(self, count: int) -> None:
         """Steps on random images."""
-        images = len(self.inputs)
-        for _ in range(count):
-            self.step(torch.randint(0, images, (self.batch,)))
+        for indices in torch.randint(0, len(self.inputs), (count, self.batch)):
+            self.step(indices)
 
 
 COMMANDS = commands(PytorchStep)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -48,6 +51,22 @@ def test_same_seed_same_numbers(name):
     assert (draw(generator).array != first).any()
     manual_seed(3)
     np.testing.assert_array_equal(draw(None).array, first)
+
+
+@pytest.mark.parametrize(
+    ("by_name", "plain"),
+    [
+        (lambda g: rand(size=(8, 8), generator=g), lambda g: rand(8, 8, generator=g)),
+        (lambda g: randn(size=(8, 8), generator=g), lambda g: randn(8, 8, generator=g)),
+        (lambda g: randint(10, size=(3, 4), generator=g), lambda g: randint(10, (3, 4), generator=g)),
+        (lambda g: randint(high=10, size=(3, 4), generator=g), lambda g: randint(10, (3, 4), generator=g)),
+        (lambda g: randint(5, 10, size=(3, 4), generator=g), lambda g: randint(5, 10, (3, 4), generator=g)),
+    ],
+)
+def test_the_size_by_its_name(by_name, plain):
+    found, expected = by_name(Generator(1)), plain(Generator(1))
+    assert found.shape == expected.shape
+    assert found.tolist() == expected.tolist()
 
 
 def test_the_default_generator_is_one_that_manual_seed_starts_anew():
@@ -152,6 +171,12 @@ def test_multinomial_without_replacement():
         (lambda: randint(0, (2,)), ArgumentError, "range 0 to 0"),
         (lambda: randint(5, 3, (2,)), ArgumentError, "range 5 to 3"),
         (lambda: randint(5, 7), ArgumentError, "give the size as a sequence"),
+        (
+            lambda: rand(2, 3, size=(2, 3)),
+            ArgumentError,
+            r"rand: the size is given twice, as 2, 3 and as size=\(2, 3\)",
+        ),
+        (lambda: randint(0, size=(2,)), ArgumentError, "range 0 to 0"),
         (lambda: randint(0.5, 7, (2,)), ArgumentError, "expected integers"),
         (lambda: randperm(-1), ShapeError, "must not be negative"),
         (lambda: normal(0.0, 1.0), ArgumentError, "normal: give the size"),
@@ -178,5 +203,7 @@ def test_errors(call, error, text):
         call()
 
 
-def test_every_public_function_is_tested_here():
-    assert set(sampling.__all__) <= set(globals())
+def test_every_public_function_is_called_here():
+    tree = ast.parse(Path(__file__).read_text(encoding="utf-8"))
+    called = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    assert set(sampling.__all__) <= called

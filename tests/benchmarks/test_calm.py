@@ -13,6 +13,7 @@ from benchmarks import calm
 from benchmarks.all_cpus import AllCpus
 from benchmarks.calm import Calm
 from benchmarks.rounds import Block, measure
+from benchmarks.statistics import median
 
 
 @pytest.fixture
@@ -106,7 +107,9 @@ def test_a_machine_that_is_slow_from_the_first_is_known_by_one_cpu_alone(clock: 
 def test_one_cpu_alone_is_no_slower_than_all_together() -> None:
     probe = AllCpus()
     probe()  # compiles
-    assert 0 < min(probe.alone() for _ in range(50)) <= 1.2 * min(probe() for _ in range(50))
+    pairs = [(probe.alone(), probe()) for _ in range(50)]  # in turns, as a CPU's speed changes from second to second
+    alone, together = (median(times) for times in zip(*pairs, strict=True))
+    assert 0 < alone <= 1.2 * together
 
 
 def test_workers_of_peers_need_no_numba() -> None:

@@ -5,6 +5,6 @@ from __future__ import annotations
 from benchmarks import capture_overhead
 
 
-def test_a_step_takes_longer_than_its_kernels(few_images) -> None:
+def test_a_step_and_its_kernels_alone_are_measured(few_images) -> None:
     step, alone = capture_overhead.overhead("W1", threads=1, blocks=1)
     assert 0 < step < 1 and 0 < alone < 1

@@ -91,11 +91,42 @@ def test_ours_and_the_fastest_peer_stand_out() -> None:
     assert [ours, torch, numpy] == colors  # now PyTorch is the fastest
 
 
-def test_whiskers_are_quartiles() -> None:
-    figure = chart.draw(_results())
+def test_variants_of_ours_look_like_no_peer() -> None:
+    results = _results()
+    for row in results["training_steps"]["rows"].values():
+        row["titles"] = {"ours": "tinygrad_mlp", "ours-eager": "tinygrad_mlp, eager", **TITLES}
+        row["rounds"]["seconds"]["ours-eager@2"] = [1.5e-4] * 3
+        row["microseconds"]["ours-eager"] = {"2": 150.0}
+    figure = chart.draw(results)
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    places = {round(bar.get_y() + bar.get_height() / 2): to_hex(bar.get_facecolor()) for bar in _bars(figure, 0)}
+    color = {names[place]: shade for place, shade in places.items()}
+    assert len(set(color.values())) == 4
+    assert "pale: tinygrad_mlp used in other ways" in "\n".join(_texts(figure))
+
+
+@pytest.mark.parametrize(("times", "ends"), [(1, [95, 110]), (2, [96.25, 107.5])])
+def test_whiskers_are_quartiles_or_of_few_rounds_lowest_to_highest(times: int, ends: list[float]) -> None:
+    results = _results()
+    for row in results["training_steps"]["rows"].values():
+        row["rounds"]["order"] *= times
+        row["rounds"]["seconds"] = {name: sorted(each * times) for name, each in row["rounds"]["seconds"].items()}
+    figure = chart.draw(results)
     first = next(each for each in figure.axes[0].containers if isinstance(each, ErrorbarContainer))
     (segment,) = first.lines[2][0].get_segments()
-    assert [x for x, _ in segment] == pytest.approx([97.5, 105])
+    assert [x for x, _ in segment] == pytest.approx(ends)
+    words = "lowest to highest" if times == 1 else "quartiles"
+    assert f"median of {3 * times} interleaved rounds; whiskers: {words}" in "\n".join(_texts(figure))
+
+
+def test_panels_go_by_name_and_long_steps_are_in_milliseconds() -> None:
+    results = _results()
+    results["training_steps"]["rows"]["W5"]["rounds"]["seconds"]["ours@2"] = [25_276e-6] * 3
+    figure = chart.draw(results)
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["W1", "W2", "W3", "W4", "W5 (ms)", "W6", "W7", "W8"]
+    assert "25.3 ms" in [text.get_text() for text in figure.axes[4].texts]
+    FigureCanvasAgg(figure).draw()
+    assert [label.get_text() for label in figure.axes[4].get_xticklabels()][:3] == ["0", "20", "40"]
 
 
 def test_machine_threads_and_data_are_named() -> None:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import pytest
 
 from benchmarks import epochs
 from benchmarks.settings import Settings
 
 
+def test_every_contender_is_there() -> None:
+    assert [module for module in epochs.CONTENDERS.values() if find_spec(module) is None] == []
+
+
+@pytest.mark.usefixtures("few_images")
 def test_a_quick_run_measures_ours_and_names_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     ours = epochs.CONTENDERS[epochs.OURS]
     monkeypatch.setattr(epochs, "CONTENDERS", {epochs.OURS: ours, "absent": "tests.benchmarks.toy_missing"})
@@ -16,5 +23,5 @@ def test_a_quick_run_measures_ours_and_names_what_is_missing(monkeypatch: pytest
     assert list(measured.rounds.blocks) == [epochs.OURS]
     assert 0 < measured.rounds.median(epochs.OURS) < 60
     text = str([column.header for column in measured.table().columns])
-    assert "seconds" in text and "times as fast" in text
+    assert "seconds" in text and "(lowest to highest of 2 rounds)" in text
     assert measured.table().row_count == 2

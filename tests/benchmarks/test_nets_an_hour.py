@@ -68,13 +68,14 @@ def test_table_and_json() -> None:
     result = nets_an_hour.NetsAnHour(rounds, processes=2, missing={"torch-best": "torch"})
     assert result.nets("ours") == pytest.approx(2 * 3600 / 82.5)
     text = _text(result.table())
-    assert "4.00 [4.00, 4.00]" in text
+    assert "4.00 [4.00, 4.00]" in text and "lowest to highest of 3 rounds" in text
     assert "no torch" in text
     numbers = json.loads(json.dumps(result.as_json()))
     assert numbers["speedups"]["torch"]["ratio"] == pytest.approx(4.0)
     assert numbers["nets_an_hour"]["torch"] == pytest.approx(2 * 3600 / 82.5 / 4)
 
 
+@pytest.mark.usefixtures("few_images")
 def test_run_with_missing_peers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ours twice over in real processes, beside a contender whose package is not there."""
     monkeypatch.setitem(CONTENDERS, "torch", CONTENDERS["ours"])

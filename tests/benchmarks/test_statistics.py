@@ -7,7 +7,15 @@ import random
 import numpy as np
 import pytest
 
-from benchmarks.statistics import bootstrap, geometric_mean, geometric_mean_of_medians, median, quantile
+from benchmarks.statistics import (
+    ENOUGH,
+    bootstrap,
+    geometric_mean,
+    geometric_mean_of_medians,
+    interval_name,
+    median,
+    quantile,
+)
 
 
 def test_median_and_quantiles_are_numpy_s() -> None:
@@ -30,13 +38,25 @@ def test_nothing_has_no_statistics(function) -> None:
         function([])
 
 
-def test_an_interval_holds_the_true_median_in_about_95_of_100_samples() -> None:
+@pytest.mark.parametrize("rounds", [ENOUGH, 15])
+def test_what_is_called_a_95_percent_interval_holds_the_true_median_in_about_95_of_100_samples(rounds: int) -> None:
+    assert interval_name(rounds) == "95 % interval"
     draw = random.Random(0)
     held = 0
     for _ in range(200):
-        interval = bootstrap([draw.lognormvariate(0, 0.1) for _ in range(15)])  # its median is 1
+        interval = bootstrap([draw.lognormvariate(0, 0.1) for _ in range(rounds)])  # its median is 1
         held += interval.low <= 1 <= interval.high
     assert 0.90 <= held / 200 <= 0.99
+
+
+@pytest.mark.parametrize("rounds", range(1, ENOUGH))
+def test_fewer_rounds_give_what_was_lowest_and_highest_and_are_called_so(rounds: int) -> None:
+    assert interval_name(rounds) == f"lowest to highest of {rounds} round" + "s" * (rounds > 1)
+    values = [2.0, 5.0, 1.0, 3.0, 4.0][:rounds]
+    interval = bootstrap(values)
+    assert (interval.low, interval.value, interval.high) == (min(values), median(values), max(values))
+    assert interval.rounds == geometric_mean_of_medians([values, [1.0] * 15]).rounds == rounds
+    assert 2 / 2**rounds > 0.05  # how often all of them lie on one side of the true median
 
 
 def test_an_interval_narrows_with_more_rounds_and_lies_around_its_estimate() -> None:

@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numba import njit
+from numba import float32, njit
 
 from tests.kernels.ulp import every_exponent, np_erf, ulp_error
 from tinygrad_mlp.kernels import approx
+
+pytestmark = pytest.mark.xdist_group("approx")  # all in one process: their loops are compiled once
 
 Function = Callable[[Any], Any]
 
@@ -105,7 +107,7 @@ def test_odd_functions_keep_the_sign_of_tiny_numbers(name: str) -> None:
 
 @pytest.mark.parametrize("name", CASES)
 def test_float32_loops_are_vector_code(name: str) -> None:
-    loop = on_arrays(CASES[name][0])
+    loop = LOOPS[name]
     loop(np.ones(4, np.float32), np.empty(4, np.float32))
-    (code,) = loop.inspect_llvm().values()
+    code = loop.inspect_llvm((float32[::1], float32[::1]))
     assert re.search(r"fmul contract <\d+ x float>", code), f"{name} runs one element at a time: a branch or a call"

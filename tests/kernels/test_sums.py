@@ -11,6 +11,8 @@ from numba import njit
 
 from tinygrad_mlp.kernels import sums
 
+pytestmark = pytest.mark.xdist_group("sums")  # all in one process: their loops are compiled once
+
 FLAGS: dict[str, Any] = {"fastmath": {"contract"}, "error_model": "numpy"}  # as kernels are compiled
 DTYPES = [np.float32, np.float64]
 
