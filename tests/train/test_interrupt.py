@@ -55,7 +55,7 @@ from tinygrad_mlp import train
 class Slow(train.Callback):
     def on_step_end(self, trainer):
         print("step", small.steps_done(trainer), flush=True)
-        time.sleep(0.3 if small.steps_done(trainer) > 6 else 0)
+        time.sleep(1.0 if small.steps_done(trainer) > 6 else 0)
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background inherits that it is ignored
 train.RunFolder.draw = lambda *arguments: None
