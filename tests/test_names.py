@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -94,6 +96,23 @@ def test_unknown_names_say_what_to_write():
         with pytest.raises(UnknownAttributeError, match=text):
             getattr(tg, name)
     assert not hasattr(tg, "__wrapped__")
+
+
+def test_the_hint_for_a_median_is_right_for_any_shape():
+    with pytest.raises(UnknownAttributeError, match=r"write (.*)$") as error:
+        tg.median
+    written = str(error.value).split("write ")[1]
+    for shape in [(7,), (3, 5), (2, 3, 4)]:
+        x = tg.tensor(np.random.default_rng(0).permutation(math.prod(shape)).reshape(shape))
+        assert eval(written, {"x": x}).item() == (x.numel() - 1) // 2
+
+
+def test_rooms_that_are_imported_when_they_are_named():
+    code = (
+        "import sys, tinygrad_mlp as tg; assert 'tinygrad_mlp.testing' not in sys.modules; assert tg.testing.OpCase; "
+        "assert 'tinygrad_mlp.experiments' not in sys.modules; assert tg.experiments.Recipe"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_constants():

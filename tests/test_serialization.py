@@ -97,6 +97,17 @@ def test_a_loaded_tensor_is_a_leaf_that_may_be_written(tmp_path):
     assert doubled.tolist() == [0.0, 0.0]
 
 
+@pytest.mark.parametrize("start", [b"\x80\x02", b"PK"])
+def test_a_file_whose_first_bytes_are_by_chance_those_of_a_pickle_is_loaded(start, tmp_path):
+    """They say how long the header is: 640 bytes, or 19280."""
+    path, length = tmp_path / "x", int.from_bytes(start, "little")
+    tg.save({"note": "", "w": tg.ones(3)}, path)
+    note = "x" * (length - int.from_bytes(path.read_bytes()[:8], "little"))
+    tg.save({"note": note, "w": tg.ones(3)}, path)
+    assert path.read_bytes()[:8] == length.to_bytes(8, "little")
+    assert tg.load(path)["note"] == note
+
+
 def test_a_state_dict_keeps_its_names_in_the_file(tmp_path):
     from safetensors.numpy import load_file
 

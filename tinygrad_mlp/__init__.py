@@ -7,6 +7,7 @@
 The names are PyTorch's. `tg.errors` has the errors, `tg.testing` the checks for ops of your own.
 """
 
+from importlib import import_module
 from math import inf, nan, pi
 from typing import TYPE_CHECKING
 
@@ -147,6 +148,10 @@ from tinygrad_mlp.missing import explain
 from tinygrad_mlp.serialization import load, save
 from tinygrad_mlp.train.evaluation import evaluate
 from tinygrad_mlp.train.trainer import Trainer
+
+if TYPE_CHECKING:
+    from tinygrad_mlp import experiments as experiments
+    from tinygrad_mlp import testing as testing
 
 __version__ = "0.1.0"
 
@@ -339,9 +344,13 @@ __all__ = [
     "zeros_like",
 ]
 
+_WHEN_NAMED = ("experiments", "testing")  # imported then: most scripts need neither, and `testing` needs hypothesis
+
 if not TYPE_CHECKING:  # type checkers are to report unknown names too
 
     def __getattr__(name: str) -> object:
         if name.startswith("__"):
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        if name in _WHEN_NAMED:
+            return import_module(f"{__name__}.{name}")
         raise errors.UnknownAttributeError(explain(name, __all__))

@@ -33,7 +33,7 @@ _INSTEAD = {
     "negative": "write tg.neg",
     **{name: f"write x.{name}()" for name in ("detach", "numel", "tolist")},
     "linalg": "write tg.norm for a norm; for all else, NumPy's linalg on x.numpy(), which carries no gradient",
-    "median": "write x.sort().values[(x.numel() - 1) // 2]",
+    "median": "write x.flatten().sort().values[(x.numel() - 1) // 2]",
     "trace": "write tg.diag(x).sum()",
     "set_default_dtype": "give dtype= where tensors are made, and convert a net by net.double()",
     "set_printoptions": "print x.numpy() under np.printoptions",

@@ -72,11 +72,15 @@ def _as_path(name: str, path: object) -> Path:
 
 
 def _is_pickle(file: Path) -> bool:
-    """Whether the file starts as those of `torch.save` do: a zip archive, or in old versions a bare pickle."""
+    """Whether the file starts as those of `torch.save` do: a zip archive, or in old versions a bare pickle.
+
+    A safetensors file starts with the length of its header, in 8 bytes that may begin alike, and then has a brace.
+    """
     if not file.is_file():
         return False
     with file.open("rb") as stream:
-        return stream.read(2) in (b"PK", b"\x80\x02")
+        head = stream.read(9)
+    return head[:2] in (b"PK", b"\x80\x02") and head[8:] != b"{"
 
 
 def _encoded(value: Any, place: tuple[str, ...], arrays: dict[str, Array]) -> Any:

@@ -193,18 +193,52 @@ def test_a_gradient_that_overflows_is_named_and_the_schedule_has_not_moved() -> 
     check_alike(eager, other)
 
 
-def test_a_schedule_that_fails_leaves_what_calls_leave() -> None:
-    def make() -> Training:
-        return scheduled(mlp(), lambda optimizer: optim.LambdaLR(optimizer, lambda step: 1.0 - step / 40.5))
+def falls_below_zero(step: int) -> float:
+    return 1.0 - step / 40.5
 
-    eager, other, captured = twins(make)
+
+def runs_out(step: int) -> float:
+    return [1.0 - step / 50 for step in range(42)][step]
+
+
+@pytest.mark.parametrize(
+    ("rate", "error", "words"), [(falls_below_zero, ArgumentError, "lr"), (runs_out, IndexError, "list index")]
+)
+def test_a_schedule_that_fails_leaves_what_calls_leave(
+    rate: Callable[[int], float], error: type[Exception], words: str
+) -> None:
+    eager, other, captured = twins(lambda: scheduled(mlp(), lambda optimizer: optim.LambdaLR(optimizer, rate)))
     by_calls = capture(eager.step)
     x, y = tables()
     for run in (lambda: called(by_calls, x, y), lambda: captured.each(x, y)):
-        with pytest.raises(ArgumentError, match="lr"):
+        with pytest.raises(error, match=words):
             run()
     assert captured.finished == 41
     assert is_native(captured)
+    check_alike(eager, other)
+    assert versions(other) == versions(eager)
+
+
+def test_ctrl_c_while_a_schedule_is_worked_out_ahead_leaves_it_where_the_weights_are() -> None:
+    heard: list[int] = []
+
+    def rate(step: int) -> float:
+        if step == 45 and not heard:
+            heard.append(step)
+            raise KeyboardInterrupt
+        return 1.0 / (1 + step)
+
+    eager, other, captured = twins(lambda: scheduled(mlp(), lambda optimizer: optim.LambdaLR(optimizer, rate)))
+    x, y = tables()
+    with pytest.raises(KeyboardInterrupt):
+        captured.each(x, y)
+    done = captured.finished
+    assert is_native(captured)
+    assert 0 < done < 45
+    called(eager.step, x[:done], y[:done])
+    check_alike(eager, other)
+    captured.each(x[done:], y[done:])
+    called(eager.step, x[done:], y[done:])
     check_alike(eager, other)
 
 
@@ -273,6 +307,13 @@ def test_tables_of_numbers_of_arrays_and_without_gaps_or_with() -> None:
     assert captured.recordings[0]._loop is not None
     with pytest.raises(CaptureError):  # an array's own sum is a number that Python has read
         capture(step).each(scales, rows, x)
+
+
+def test_a_step_that_runs_no_kernel() -> None:
+    captured, x = capture(lambda x: x[0]), tg.randn(40, 3, 2)
+    np.testing.assert_array_equal(captured.each(x).array, x.array[:, 0])
+    assert captured.finished == 40
+    assert is_native(captured)
 
 
 @pytest.mark.parametrize("shapes", [((3, 2), (4, 2)), ((0, 2),), ((),)])

@@ -71,6 +71,21 @@ def test_no_gradient_is_copied_in_a_replay() -> None:
     assert "copy" not in [call.launch.name for call in captured.recordings[0].program.calls]
 
 
+def test_a_product_with_a_part_of_a_gradient_is_one_with_the_gradient_of_its_own_step() -> None:
+    def step_of(training: Training) -> Callable[..., Any]:
+        def step(x: Tensor, y: Tensor) -> Any:
+            training.optimizer.zero_grad()
+            loss = F.cross_entropy(training.net(x), y)
+            loss.backward()
+            product = training.net[0].weight.grad[1:] @ x.T
+            training.optimizer.step()
+            return loss, product
+
+        return step
+
+    run_batches(*twins(step=step_of), *range(4))
+
+
 def test_an_eager_step_may_come_between_replays() -> None:
     eager, other, captured = twins()
     for number in range(9):

@@ -140,6 +140,14 @@ def test_where_with_numbers_and_other_dtypes():
     assert where(np.array(True), x, 0.0).tolist() == [1, 2]
 
 
+@pytest.mark.parametrize(("x", "other"), [(1, 0.5), (0.5, 1), (True, 0.5), (np.int64(1), 0.5), (1.0, False)])
+def test_two_numbers_of_which_one_is_a_float_meet_in_float32(x, other):
+    mask = Tensor(np.array([True, False]))
+    assert where(mask, x, other).dtype == np.float32
+    assert where(mask, x, other).tolist() == [float(x), float(other)]
+    assert maximum(x, other).dtype == np.float32
+
+
 def test_where_does_not_let_nan_through_to_the_gradient_of_the_other_branch():
     x = Tensor(np.array([-1.0, 4.0]), requires_grad=True)
     safe = where(x > 0, x, 1.0)

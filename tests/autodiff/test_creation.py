@@ -101,7 +101,7 @@ def test_dlpack_both_ways():
 
 @pytest.mark.parametrize(("function", "value"), [(zeros, 0), (ones, 1)])
 def test_filled(function, value):
-    for out in (function(2, 3), function((2, 3)), function([2, 3])):
+    for out in (function(2, 3), function((2, 3)), function([2, 3]), function(size=(2, 3)), function(size=[2, 3])):
         assert out.shape == (2, 3)
         assert out.dtype == np.float32
         assert (out.array == value).all()
@@ -161,7 +161,9 @@ def test_counted_up():
     assert linspace(0, 1, 0).shape == (0,)
     assert eye(2, 3).tolist() == [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
     assert eye(2, dtype="int64").tolist() == [[1, 0], [0, 1]]
-    assert empty(2, 3).shape == (2, 3)
+    assert empty(2, 3).shape == empty(size=(2, 3)).shape == (2, 3)
+    assert zeros(size=3).shape == (3,)
+    assert zeros(size=()).shape == ()
 
 
 @pytest.mark.parametrize(
@@ -175,6 +177,8 @@ def test_counted_up():
         (lambda: tensor([1, 2], requires_grad=True), DtypeError, "only floating-point tensors have gradients"),
         (lambda: from_numpy([1.0]), DtypeError, "wraps an ndarray, got list"),
         (lambda: zeros(2, -1), ShapeError, r"zeros: sizes must not be negative, got \(2, -1\)"),
+        (lambda: zeros(2, size=(3,)), ArgumentError, r"zeros: the size is given twice, as 2 and as size=\(3,\)"),
+        (lambda: ones(size=(-1,)), ShapeError, "ones: sizes must not be negative"),
         (lambda: zeros(2.5), ArgumentError, "zeros: expected integers"),
         (lambda: zeros(2, dtype="float16"), DtypeError, "zeros: dtype 'float16' is not supported"),
         (lambda: ones_like(zeros(2), dtype="complex64"), DtypeError, "ones_like: dtype 'complex64' is not supported"),
@@ -229,4 +233,4 @@ def test_devices_as_text():
 
 
 def test_every_public_function_is_tested_here():
-    assert set(creation.__all__) - {"new_array", "array_like"} <= set(globals())
+    assert set(creation.__all__) - {"new_array", "array_like", "given_size"} <= set(globals())

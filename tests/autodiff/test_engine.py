@@ -230,6 +230,30 @@ def test_backward_with_create_graph_leaves_differentiable_gradients():
     assert gradient_of(x) == [12.0]
 
 
+def test_gradients_with_a_graph_lie_in_memory_of_their_own():
+    a, b, x = leaf(1.0, 2.0), leaf(3.0, 4.0), leaf(5.0, 6.0)
+    ((a + b) * x).sum().backward(create_graph=True)
+    assert a.grad is not None and b.grad is not None
+    first = a.grad
+    with no_grad():
+        b.grad.mul_(0.5)  # as clipping does
+    assert (gradient_of(a), gradient_of(b)) == ([5.0, 6.0], [2.5, 3.0])
+    (second,) = grad(first.sum(), x)
+    assert second is not None
+    assert second.tolist() == [1.0, 1.0]
+
+
+def test_a_gradient_with_a_graph_may_be_added_to():
+    w = leaf(1.0, 2.0)
+    w.sum().backward(create_graph=True)  # a number, repeated
+    (w * w).sum().backward()
+    assert gradient_of(w) == [3.0, 5.0]
+    w.grad, seed = None, Tensor(np.ones(2))
+    w.backward(seed, create_graph=True)
+    (w * w).sum().backward()
+    assert (gradient_of(w), seed.tolist()) == ([3.0, 5.0], [1.0, 1.0])  # the seed is the caller's
+
+
 def test_hessian_vector_product():
     matrix = rng(1).normal(size=(4, 4))
     start, direction = rng(2).normal(size=4), rng(3).normal(size=4)
@@ -284,6 +308,45 @@ def test_grad_names_inputs_that_the_outputs_do_not_depend_on():
         grad(x.sum(), x.detach())
 
 
+def test_grad_leaves_alone_what_its_inputs_were_computed_from():
+    """Two heads on one hidden layer, as in a gradient by hand of each, or in a balance of losses."""
+    x = leaf(1.0, 2.0)
+    hidden = x * 3.0
+    below = []
+    x.register_hook(below.append)
+    (first,) = grad((hidden * hidden).sum(), hidden)
+    (second,) = grad(hidden.exp().log().sum(), hidden)
+    assert below == []
+    hidden.backward(first + second)
+    assert gradient_of(x) == [3 * (6.0 + 1), 3 * (12.0 + 1)]
+    assert len(below) == 1
+
+
+def test_grad_passes_by_what_does_not_lead_to_its_inputs():
+    """Also where that cannot be gone through any more."""
+    x, other = leaf(1.0), leaf(2.0)
+    freed = other * other
+    freed.sum().backward()
+    changed = other * other
+    with no_grad():
+        other.add_(1.0)
+    (found,) = grad((x * freed * changed).sum(), x)
+    assert found.tolist() == [16.0]
+    with pytest.raises(GradientError, match="was freed by an earlier backward"):
+        grad((x * freed).sum(), other)
+    with pytest.raises(GradientError, match="was freed by an earlier backward"):
+        grad((x * freed).sum(), other, allow_unused=True)
+
+
+def test_grad_by_a_tensor_and_by_what_it_was_computed_from():
+    x = leaf(2.0)
+    hidden = x * x
+    by_hidden, by_x, by_out = grad(out := (hidden * 3.0).sum(), [hidden, x, out])
+    assert (by_hidden.tolist(), by_x.tolist(), by_out.tolist()) == ([3.0], [12.0], 1.0)
+    with pytest.raises(GradientError, match="op sum: its part of the graph was freed"):
+        grad(out, x)
+
+
 # Hooks
 
 
@@ -314,6 +377,26 @@ def test_a_hook_on_a_computed_tensor_changes_what_flows_on():
         x.detach().register_hook(lambda g: g)
 
 
+@pytest.mark.parametrize(
+    ("hook", "error", "text"),
+    [
+        (lambda g: g.mean(), ShapeError, r"what it returned has shape \(\), expected \(2,\)"),
+        (lambda g: g.float(), DtypeError, "what it returned has dtype float32, expected float64"),
+        (lambda g: g.array, DtypeError, "what it returned is of type ndarray, expected a Tensor"),
+    ],
+)
+def test_a_gradient_of_a_hook_that_does_not_fit(hook, error, text):
+    x = leaf(1.0, 2.0)
+    x.register_hook(hook)
+    with pytest.raises(error, match=f"a hook on a leaf: {text}"):
+        x.sum().backward()
+    hidden = leaf(1.0, 2.0) * 3.0
+    hidden.register_hook(hook)
+    with pytest.raises(error, match=f"a hook on the result of op mul: {text}"):
+        hidden.sum().backward()
+    assert x.grad is None
+
+
 def test_detach_in_place_is_for_leaves():
     x = leaf(1.0)
     assert x.detach_() is x
@@ -340,6 +423,38 @@ def test_retain_grad():
     assert gradient_of(hidden) == [6.0, 12.0]
     assert gradient_of(x) == [18.0, 36.0]
     assert (x * 1.0).grad is None
+
+
+def test_retained_gradients_add_up_and_asking_twice_is_asking_once():
+    x = leaf(1.0, 2.0)
+    hidden = x * 3.0
+    hidden.retain_grad()
+    hidden.retain_grad()
+    hidden.sum().backward(retain_graph=True)
+    (hidden * 2.0).sum().backward()
+    assert gradient_of(hidden) == [3.0, 3.0]
+    assert gradient_of(x) == [9.0, 9.0]
+
+
+def test_a_retained_gradient_does_not_share_memory_with_what_flows_on():
+    x = leaf(1.0, 2.0)
+    hidden = x * 1.0
+    hidden.retain_grad()
+    hidden.backward(seed := tensor([1.0, 2.0], dtype=tg.float64))
+    hidden.grad.mul_(10.0)
+    assert (gradient_of(x), seed.tolist()) == ([1.0, 2.0], [1.0, 2.0])
+
+
+def test_a_tensor_whose_gradient_is_retained_dies_with_its_last_user():
+    gc.disable()
+    try:
+        hidden = leaf(1.0) * 2.0
+        hidden.retain_grad()
+        reference = weakref.ref(hidden)
+        del hidden
+        assert reference() is None
+    finally:
+        gc.enable()
 
 
 # Modes
@@ -381,6 +496,56 @@ def test_decorators_without_parentheses():
         assert enable_grad(lambda: x * 2.0)().requires_grad
         assert not is_grad_enabled()
     assert is_grad_enabled()
+
+
+def test_a_generator_runs_each_of_its_parts_in_its_mode():
+    x, seen = leaf(1.0), []
+
+    @no_grad()
+    def values(first, *, last):
+        """Some values."""
+        try:
+            got = yield (x * first).requires_grad
+            seen.append(got)
+            yield (x * 2.0).requires_grad
+        except ValueError as error:
+            seen.append(str(error))
+            yield is_grad_enabled()
+        finally:
+            seen.append(is_grad_enabled())
+        return last
+
+    assert values.__doc__ == "Some values."
+    for value in values(1.0, last=3):
+        assert value is False
+        assert is_grad_enabled()
+    assert seen == [None, False]
+
+    generator = values(1.0, last=3)
+    next(generator)
+    assert generator.send("sent") is False
+    assert generator.throw(ValueError("thrown")) is False
+    with pytest.raises(StopIteration) as stop:
+        next(generator)
+    assert stop.value.value == 3
+    assert seen[2:] == ["sent", "thrown", False]
+
+    generator = values(1.0, last=3)
+    next(generator)
+    generator.close()
+    assert seen[5:] == [False]
+    assert is_grad_enabled()
+
+
+def test_inference_mode_takes_a_flag():
+    with inference_mode(True):
+        assert not is_grad_enabled()
+        with inference_mode(mode=False):
+            assert is_grad_enabled()
+        assert not is_grad_enabled()
+    assert inference_mode(is_grad_enabled)() is False
+    assert inference_mode()(is_grad_enabled)() is False
+    assert inference_mode(False)(is_grad_enabled)() is True
 
 
 def test_modes_end_with_an_exception():
@@ -461,6 +626,21 @@ def test_requires_grad_():
 
 
 # Versions and in-place writes
+
+
+def test_requires_grad_is_checked_where_it_is_set():
+    x = leaf(1.0)
+    x.requires_grad = False
+    assert not (x * 2.0).requires_grad
+    x.requires_grad = True
+    hidden = x * 2.0
+    hidden.requires_grad = True
+    with pytest.raises(GradientError, match="computed by a recorded op"):
+        hidden.requires_grad = False
+    hidden.sum().backward()
+    assert gradient_of(x) == [2.0]
+    with pytest.raises(DtypeError, match="only floating-point tensors have gradients"):
+        Tensor(np.arange(3)).requires_grad = True
 
 
 def test_an_input_that_was_changed_before_backward_raises():
@@ -722,6 +902,54 @@ def test_a_users_op_with_several_inputs_and_options():
     out.sum().backward()
     assert gradient_of(x) == [3.0]
     assert y.grad is None
+
+
+@pytest.mark.parametrize(
+    ("gradients", "text"),
+    [
+        (
+            lambda g: g,
+            r"its backward gave 1 gradient, but argument 1 requires grad; return one for each argument",
+        ),
+        (lambda g: (g,), r"its backward gave 1 gradient, but argument 1"),
+        (lambda g: (), r"its backward gave 0 gradients, but argument 0"),
+        (lambda g: (g, g, None, g), "its backward gave 4 gradients, but it has 3 arguments"),
+    ],
+)
+def test_a_rule_that_gives_another_number_of_gradients_is_named(gradients, text):
+    @op
+    def added(x, y, shift=0.0):
+        return x.array + y.array + shift, lambda grad, out: gradients(grad)
+
+    for arguments in ((), (1.0,)):
+        with pytest.raises(GradientError, match=f"op added: {text}"):
+            added(leaf(1.0), leaf(2.0), *arguments).sum().backward()
+
+
+def test_a_rule_may_leave_out_gradients_that_nobody_wants():
+    @op
+    def added(x, *others):
+        return sum((other.array for other in others), x.array), lambda grad, out: gradients(grad)
+
+    x, y, z = leaf(1.0), leaf(2.0), leaf(3.0)
+    for number, answer in enumerate((lambda g: g, lambda g: (g,), lambda g: (g, None), lambda g: (g, None, None))):
+        gradients = answer
+        added(x, y.detach(), z.detach()).sum().backward()
+        assert gradient_of(x) == [number + 1.0]
+    gradients = lambda g: (g, None, g)  # noqa: E731
+    added(x, y, z).sum().backward()
+    assert (gradient_of(x), y.grad, gradient_of(z)) == ([5.0], None, [1.0])
+
+
+def test_a_rule_may_give_gradients_for_its_defaults():
+    @op
+    def scaled(x, factor=2.0, *, shift=0.0):
+        return x.array * factor + shift, lambda grad, out: (grad * factor, (grad * x).sum(), None)
+
+    for arguments in ((), (3.0,), (tensor(3.0, dtype=tg.float64).array,)):
+        x = leaf(1.0, 2.0)
+        scaled(x, *arguments).sum().backward()
+        assert gradient_of(x) == [float(*arguments or [2.0])] * 2
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,24 @@ def test_explaining_changes_nothing() -> None:
     assert repr(explained.optimizer.state_dict()["state"]) == repr(plain.optimizer.state_dict()["state"])
 
 
+def test_explaining_puts_back_the_whole_where_a_part_of_it_that_begins_there_is_written_later() -> None:
+    training = Training()
+
+    def step(x: tg.Tensor, y: tg.Tensor) -> tg.Tensor:
+        loss = training.step(x, y)
+        with tg.no_grad():
+            training.net[0].weight.clamp_(-1.0, 1.0)  # at the beginning of what the optimizer writes
+        return loss
+
+    captured = tg.capture(step)
+    for _ in range(2):
+        captured(tg.Tensor(X), tg.Tensor(Y))
+    before = [parameter.array.copy() for parameter in training.net.parameters()]
+    captured.explain(repeats=2)
+    for parameter, expected in zip(training.net.parameters(), before, strict=True):
+        np.testing.assert_array_equal(parameter.array, expected)
+
+
 def test_the_table_says_what_the_rows_say() -> None:
     training = Training()
     step = tg.capture(training.step)

@@ -290,6 +290,17 @@ def test_negative_norm_with_a_zero():
     assert Tensor(np.array([2.0, 2.0])).norm(-1).item() == 1
 
 
+@pytest.mark.parametrize("unbiased", [True, False])
+def test_a_bool_alone_says_whether_a_variance_is_unbiased(unbiased):
+    x = Tensor(np.arange(6.0).reshape(2, 3))
+    assert x.var(unbiased).item() == pytest.approx(np.var(x.array, ddof=int(unbiased)))
+    assert x.std(unbiased).item() == pytest.approx(np.std(x.array, ddof=int(unbiased)))
+    assert x.std(0, unbiased).tolist() == pytest.approx(np.std(x.array, 0, ddof=int(unbiased)))
+    for call in (lambda: x.sum(unbiased), lambda: x.std(unbiased, unbiased=True), lambda: x.var([unbiased])):
+        with pytest.raises(ArgumentError, match=f"dim must be an integer, got {unbiased}; give other arguments by"):
+            call()
+
+
 def test_gradient_of_std_where_all_agree_is_zero():
     x = Tensor(np.array([[2.0, 2.0, 2.0], [1.0, 2.0, 3.0]]), requires_grad=True)
     (found,) = grad(x.std(1).sum(), x)

@@ -32,6 +32,14 @@ def test_calls_become_machine_code_only_where_they_are_noticed(size: int, is_mac
     assert any(isinstance(part, NativeCalls) for _, part in program._parts) == is_machine_code
 
 
+def test_rounds_without_a_call_copy_what_is_given_and_taken() -> None:
+    x, rows, results = np.zeros(3), np.arange(12.0).reshape(4, 3), np.zeros((4, 2))
+    native = NativeCalls([], np.zeros(4, np.int64), given=[x], taken=[x[1:]])
+    assert native.run_many(4, [rows, results]) == 0
+    assert native.finished == 4
+    np.testing.assert_array_equal(results, rows[:, 1:])
+
+
 def test_plain_copies_are_machine_code() -> None:
     """Of one dtype and one order of axes; NumPy makes all others."""
     x, counts = np.arange(12.0).reshape(3, 4), np.arange(5)

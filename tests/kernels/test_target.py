@@ -5,6 +5,8 @@
 
 import os
 import platform
+import re
+from pathlib import Path
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -29,6 +31,14 @@ def expected_bytes() -> int:
 
 def test_vectors_are_as_wide_as_expected() -> None:
     assert TARGET.vector_bytes == expected_bytes()
+
+
+def test_no_numba_is_allowed_whose_llvm_takes_other_arguments_for_masked_loads() -> None:
+    """They are written for LLVM 22, which took the alignment out of them; Numba has it since 0.66."""
+    lowest = re.search(r'"numba>=(\d+)\.(\d+)"', (Path(__file__).parents[2] / "pyproject.toml").read_text())
+    assert lowest is not None
+    assert (int(lowest[1]), int(lowest[2])) >= (0, 66)
+    assert llvm.llvm_version_info >= (22,)
 
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="names of registers of x86-64")

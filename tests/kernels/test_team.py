@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 
@@ -12,11 +13,14 @@ import numba
 import numpy as np
 import pytest
 from llvmlite import binding
+from numba.core.compiler_lock import global_compiler_lock
 
 from tests.kernels.test_program import recorded
 from tinygrad_mlp.kernels import team as team_module
 from tinygrad_mlp.kernels import threads as threads_module
 from tinygrad_mlp.kernels.launch import kernel, launch
+from tinygrad_mlp.kernels.loop import Loop
+from tinygrad_mlp.kernels.profiler import timed
 from tinygrad_mlp.kernels.program import Program
 from tinygrad_mlp.kernels.record import replayed
 from tinygrad_mlp.kernels.team import Team
@@ -148,6 +152,49 @@ def test_other_code_keeps_numbas_loops() -> None:
         assert binding.address_of_symbol("numba_parallel_for") != numbas
         raise KeyError
     assert binding.address_of_symbol("numba_parallel_for") == numbas != ours
+
+
+def test_what_another_thread_loads_meanwhile_keeps_numbas_loops() -> None:
+    team, seen = Team(), []
+    with team.bound():
+        ours = binding.address_of_symbol("numba_parallel_for")
+
+    def load() -> None:
+        with global_compiler_lock:  # as Numba does
+            seen.append(binding.address_of_symbol("numba_parallel_for"))
+
+    other = threading.Thread(target=load)
+    with team.bound():
+        other.start()
+        other.join(0.3)  # time to see what it must not see
+    other.join()
+    assert seen == [binding.address_of_symbol("numba_parallel_for")] != [ours]
+
+
+@pytest.mark.skipif(threads_module.get_num_threads() == 1, reason="needs two threads: NUMBA_NUM_THREADS=2")
+def test_the_number_of_threads_that_a_user_has_told_numba_is_put_back() -> None:
+    counts, x, found = np.zeros(8, np.int64), np.zeros(1), []
+    counting = kernel(writes=("counts",), parallel=True)(count_tasks)
+    counting.threaded_code = on(threads_module.team(), count_tasks, counts)
+    before = numba.get_num_threads()
+    numba.set_num_threads(1)
+    try:
+        launch(counting, counts, work=10**9)
+        found.append(numba.get_num_threads())
+        program = Program(recorded(lambda: launch(counting, counts, work=10**9))[0])
+        found.append(numba.get_num_threads())
+        for run in (program.run, lambda: Loop(program, [x], [], []).run([np.zeros((5, 1))], [])):
+            run()
+            found.append(numba.get_num_threads())
+        timed(program, 1)
+        found.append(numba.get_num_threads())
+        with pytest.raises(KeyError), threads_module.parallel_lock, threads_module.OnThreads(2):
+            found.append(numba.get_num_threads())
+            raise KeyError
+        found.append(numba.get_num_threads())
+    finally:
+        numba.set_num_threads(before)
+    assert found == [1, 1, 1, 1, 1, 2, 1]
 
 
 @pytest.mark.skipif(threads_module.get_num_threads() == 1, reason="needs two threads: NUMBA_NUM_THREADS=2")

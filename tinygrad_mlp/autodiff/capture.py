@@ -51,7 +51,8 @@ def capture(step: Callable[P, R], *, fuse: bool = True) -> Captured[P, R]:
     step:
         A function of Tensors, arrays and plain values (also in tuples, lists and dicts) that returns the like. What it
         does to a net, an optimizer, a schedule or a moving average is part of it. Its Python code runs at the first
-        two calls only: a `print` in it, or a list that it appends to, sees no other.
+        two calls only: a `print` in it, or a list of numbers that it appends to, sees no other. If it keeps a Tensor
+        that it has made, or gives a variable outside of it another value, it runs as it is, with a warning.
     fuse:
         Whether gradients are written straight to where the optimizer reads them. Without, a replay launches all that
         the step launches, a copy of each gradient included: to see in `explain()` what that takes. Same bits.
@@ -60,8 +61,11 @@ def capture(step: Callable[P, R], *, fuse: bool = True) -> Captured[P, R]:
     -------
     A function that gives the same bits. Tensors among its results are copies, without a graph; a `.grad` is the same
     memory in each replay, so clone one that is to be kept. It records anew when shapes, dtypes, training mode,
-    parameters, options in use or the number of threads change; after eight different recordings it warns once, and
-    runs the step as it is.
+    parameters, options in use or the number of threads change, and when a variable that its code reads does: one of
+    its module or of a function around it, or an attribute or dict entry that the code names. The code of functions and
+    methods of its module that it uses counts, too. What changes elsewhere, in a list or where a net's `forward` looks
+    outside of the net, must be an argument, a Tensor that is written in place, or an attribute of a net's modules.
+    After eight different recordings it warns once, and runs the step as it is.
 
     Raises
     ------
@@ -125,7 +129,9 @@ class Captured(Generic[P, R]):
         if fitting is not None:
             return fitting.replay(self.step, leaves)
         if len(self.recordings) == _MOST:
-            self.stay_eager(f"it was recorded in {_MOST} different ways; what changes from call to call?")
+            changed = self.recordings[-1].variables.changed()
+            what = f"{changed!r} has changed now" if changed else "what changes from call to call?"
+            self.stay_eager(f"it was recorded in {_MOST} different ways; {what}")
             return self.step(*args, **kwargs)
         recording = Recording(key, leaves, self.recordings, self._fuse)
         result = recording.record(self.step, leaves)
@@ -278,6 +284,10 @@ class _Method:
     def __init__(self, function: Callable[..., Any], owner: object) -> None:
         self._function, self._owner = function, weakref.ref(owner)
         update_wrapper(self, function)
+
+    @property
+    def __self__(self) -> object:
+        return self._owner()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._function(self._owner(), *args, **kwargs)

@@ -28,6 +28,7 @@ __all__ = [
     "from_numpy",
     "full",
     "full_like",
+    "given_size",
     "is_tensor",
     "linspace",
     "new_array",
@@ -125,6 +126,15 @@ def _new(
     return Tensor(out, requires_grad)
 
 
+def given_size(name: str, shape: Sequence[Any], size: int | Sequence[int] | None) -> Sequence[Any]:
+    """What says how large a tensor is to be: arguments, or `size=`. Raises `ArgumentError` if both are there."""
+    if size is None:
+        return shape
+    if shape:
+        raise ArgumentError(f"{name}: the size is given twice, as {', '.join(map(str, shape))} and as size={size}")
+    return [size]
+
+
 def new_array(name: str, size: Sequence[Any], dtype: DtypeLike | None, device: DeviceLike | None) -> Array:
     """Memory for a tensor of a size given as `(2, 3)` or `((2, 3),)`; float32 unless told otherwise.
 
@@ -138,33 +148,36 @@ def new_array(name: str, size: Sequence[Any], dtype: DtypeLike | None, device: D
 
 
 def zeros(
-    *size: int | Sequence[int],
+    *shape: int | Sequence[int],
+    size: int | Sequence[int] | None = None,
     dtype: DtypeLike | None = None,
     requires_grad: bool = False,
     device: DeviceLike | None = None,
 ) -> Tensor:
-    """Zeros, float32 unless told otherwise: `zeros(2, 3)` or `zeros((2, 3))`."""
-    return _new("zeros", size, 0, dtype, requires_grad, device)
+    """Zeros, float32 unless told otherwise: `zeros(2, 3)` or `zeros((2, 3))`, also as `size=(2, 3)`."""
+    return _new("zeros", given_size("zeros", shape, size), 0, dtype, requires_grad, device)
 
 
 def ones(
-    *size: int | Sequence[int],
+    *shape: int | Sequence[int],
+    size: int | Sequence[int] | None = None,
     dtype: DtypeLike | None = None,
     requires_grad: bool = False,
     device: DeviceLike | None = None,
 ) -> Tensor:
-    """Ones, float32 unless told otherwise: `ones(2, 3)` or `ones((2, 3))`."""
-    return _new("ones", size, 1, dtype, requires_grad, device)
+    """Ones, float32 unless told otherwise: `ones(2, 3)` or `ones((2, 3))`, also as `size=(2, 3)`."""
+    return _new("ones", given_size("ones", shape, size), 1, dtype, requires_grad, device)
 
 
 def empty(
-    *size: int | Sequence[int],
+    *shape: int | Sequence[int],
+    size: int | Sequence[int] | None = None,
     dtype: DtypeLike | None = None,
     requires_grad: bool = False,
     device: DeviceLike | None = None,
 ) -> Tensor:
-    """Memory as it is found, float32 unless told otherwise; write before you read."""
-    return _new("empty", size, None, dtype, requires_grad, device)
+    """Memory as it is found, float32 unless told otherwise; write before you read. The size is given as for `zeros`."""
+    return _new("empty", given_size("empty", shape, size), None, dtype, requires_grad, device)
 
 
 def full(

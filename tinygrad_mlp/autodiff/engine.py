@@ -95,7 +95,11 @@ def _run(
         for root, weight in zip(roots, weights, strict=True):
             seed = _seed(root, weight)
             pending[id(root)] = pending[id(root)] + seed if id(root) in pending else seed
-        order = _ordered(roots)
+        order = _ordered(roots, check=wanted is None)
+        through: set[int] | None = None
+        if wanted is not None:
+            through = _leading_to(wanted, order)
+            order = [tensor for tensor in order if id(tensor) in through or id(tensor) in wanted]
         found: dict[int, Tensor] = {}
         # Memory that a leaf's .grad must not share: values of the graph, and gradients already handed out.
         taken = {_owner(tensor.array) for tensor in order}
@@ -107,24 +111,26 @@ def _run(
             if tensor.hooks:
                 if (recording := recorder()) is not None:
                     recording.refuse("a hook on a tensor is Python, which a replay cannot run")
-                gradient = _hooked(tensor.hooks, gradient)
+                gradient = _hooked(tensor, tensor.hooks, gradient)
                 taken.add(_owner(gradient.array))  # a hook may have kept it
             if wanted is not None:
                 if id(tensor) in wanted:
                     found[id(tensor)] = gradient
             elif tensor.node is None:
                 _accumulate(tensor, gradient, create_graph, taken)
-            if tensor.node is not None:
+            if tensor.node is not None and (through is None or id(tensor) in through):
                 _step(tensor, tensor.node, gradient, pending)
                 if not retain_graph:
                     tensor.node.release()
     return found
 
 
-def _hooked(hooks: list[Hook], gradient: Tensor) -> Tensor:
+def _hooked(tensor: Tensor, hooks: list[Hook], gradient: Tensor) -> Tensor:
     for hook in hooks:
         replacement = hook(gradient)
         if replacement is not None:
+            where = "a leaf" if tensor.node is None else f"the result of op {tensor.node.name}"
+            _check_gradient(replacement, tensor, given=f"a hook on {where}: what it returned")
             gradient = replacement
     return gradient
 
@@ -159,8 +165,11 @@ def _bad_loss(loss: Array, _: Exception) -> NonFiniteError:
     )
 
 
-def _ordered(roots: list[Tensor]) -> list[Tensor]:
-    """All tensors that need a gradient: the computed ones, each before what it was computed from, then the leaves."""
+def _ordered(roots: list[Tensor], check: bool) -> list[Tensor]:
+    """All tensors that need a gradient: the computed ones, each before what it was computed from, then the leaves.
+
+    `check` raises unless all of the graph can be gone through.
+    """
     computed: list[tuple[int, Tensor]] = []
     leaves: list[Tensor] = []
     seen: set[int] = set()
@@ -174,11 +183,29 @@ def _ordered(roots: list[Tensor]) -> list[Tensor]:
         if node is None:
             leaves.append(tensor)
             continue
-        node.check_usable(tensor)
+        if check:
+            node.check_usable(tensor)
         computed.append((node.order, tensor))
-        stack.extend([parent for parent in node.inputs if parent is not None and parent.requires_grad])
+        stack.extend([parent for parent in node.inputs if parent is not None and parent.wants_grad])
     computed.sort(key=itemgetter(0), reverse=True)
     return [*[tensor for _, tensor in computed], *leaves]
+
+
+def _leading_to(wanted: set[int], order: list[Tensor]) -> set[int]:
+    """Ids of the computed tensors by which gradients come to the wanted ones; raises where one cannot be gone through.
+
+    What the wanted ones were computed from is left alone, so that other gradients may still go through it.
+    """
+    needed, through = set(wanted), set[int]()
+    for tensor in reversed(order):
+        if tensor.node is not None and any(id(parent) in needed for parent in tensor.node.inputs):
+            through.add(id(tensor))
+            needed.add(id(tensor))
+    is_found = wanted.issubset(map(id, order))  # else it may lie beneath a part that was freed
+    for tensor in order:
+        if tensor.node is not None and (id(tensor) in through or not is_found):
+            tensor.node.check_usable(tensor)
+    return through
 
 
 def _step(tensor: Tensor, node: Node, gradient: Tensor, pending: dict[int, Tensor]) -> None:
@@ -193,8 +220,10 @@ def _step(tensor: Tensor, node: Node, gradient: Tensor, pending: dict[int, Tenso
         if watching:
             anomaly.set(True)
     gradients = result if isinstance(result, tuple) else (result,)
+    if len(gradients) != len(node.inputs):
+        _check_count(node, gradients)
     for position, (parent, part) in enumerate(zip(node.inputs, gradients, strict=False)):
-        if part is None or parent is None or not parent.requires_grad:
+        if part is None or parent is None or not parent.wants_grad:
             continue
         _check_gradient(part, parent, node, position)
         if watching and not np.isfinite(part.array).all():
@@ -203,12 +232,29 @@ def _step(tensor: Tensor, node: Node, gradient: Tensor, pending: dict[int, Tenso
         pending[id(parent)] = part if earlier is None else earlier + part
 
 
+def _check_count(node: Node, gradients: tuple[Tensor | None, ...]) -> None:
+    """Raise if a gradient is missing that an argument wants, or one is there for no argument."""
+    count, inputs = len(gradients), len(node.inputs)
+    what = ""
+    for position, parent in enumerate(node.inputs[count:], start=count):
+        if parent is not None and parent.wants_grad:
+            what = f"argument {position} requires grad"
+            break
+    if any(part is not None for part in gradients[inputs:]):
+        what = f"it has {inputs} argument{'s' * (inputs != 1)}"
+    if what:
+        raise GradientError(
+            f"op {node.name}: its backward gave {count} gradient{'s' * (count != 1)}, but {what}; return one for each "
+            "argument, in order, and None for one that has none"
+        )
+
+
 def _accumulate(leaf: Tensor, gradient: Tensor, create_graph: bool, taken: set[int]) -> None:
     """Add a gradient to a leaf's `.grad`, in memory that nothing else uses."""
     if (recording := recorder()) is not None:
         recording.leaves.setdefault(id(leaf), (leaf, leaf.grad))
-    if create_graph:
-        leaf.grad = gradient if leaf.grad is None else leaf.grad + gradient
+    if create_graph:  # the clone is recorded: an op may give the same tensor, or a view of it, to several leaves
+        leaf.grad = gradient.clone() if leaf.grad is None else leaf.grad + gradient
         return
     if leaf.grad is not None:
         leaf.grad.add_(gradient)
@@ -226,13 +272,19 @@ def _owner(array: Array) -> int:
     return id(array if array.base is None else array.base)
 
 
-def _check_gradient(gradient: Tensor, tensor: Tensor, node: Node | None = None, position: int = 0) -> None:
-    """Raise unless the gradient is like its tensor; it is what `node` gave its argument, or what the caller gave."""
+def _check_gradient(
+    gradient: Tensor,
+    tensor: Tensor,
+    node: Node | None = None,
+    position: int = 0,
+    given: str = "backward: the given gradient",
+) -> None:
+    """Raise unless the gradient is like its tensor; it is what `node` gave its argument, or what `given` says."""
     if isinstance(gradient, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]  rules without types
         got, expected = gradient.array, tensor.array
         if got.dtype == expected.dtype and got.shape == expected.shape:
             return
-    what = f"op {node.name}: the gradient of argument {position}" if node else "backward: the given gradient"
+    what = f"op {node.name}: the gradient of argument {position}" if node else given
     if not isinstance(gradient, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise DtypeError(f"{what} is of type {type(gradient).__name__}, expected a Tensor; backward computes with ops")
     if gradient.shape != tensor.shape:

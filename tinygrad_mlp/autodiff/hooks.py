@@ -1,10 +1,15 @@
-"""`HookHandle`: what registering a hook returns."""
+"""`HookHandle`: what registering a hook returns; and the hook that keeps the gradient of a computed tensor."""
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-__all__ = ["HookHandle"]
+if TYPE_CHECKING:
+    from tinygrad_mlp.autodiff.tensor import Tensor
+
+__all__ = ["GradKeeper", "HookHandle"]
 
 
 class HookHandle:
@@ -16,3 +21,16 @@ class HookHandle:
     def remove(self) -> None:
         """Take the hook off; a second time does nothing."""
         self._take_off()
+
+
+class GradKeeper:
+    """A hook that adds what arrives to the `.grad` of its tensor, which it does not keep alive."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self._tensor = weakref.ref(tensor)
+
+    def __call__(self, grad: Tensor) -> None:
+        """Add it."""
+        tensor = self._tensor()
+        if tensor is not None:
+            tensor.grad = grad.detach().clone() if tensor.grad is None else tensor.grad + grad.detach()

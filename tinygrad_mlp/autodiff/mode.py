@@ -6,10 +6,11 @@ Each is a `ContextVar` or belongs to one thread, so that a mode set in one threa
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextvars import ContextVar, Token
 from functools import wraps
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from inspect import isgeneratorfunction
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 __all__ = [
     "anomaly",
@@ -46,6 +47,9 @@ class _Mode:
         self._variable.reset(self._tokens.pop())
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        if isgeneratorfunction(function):
+            return cast("Callable[P, R]", self._generating(function))
+
         @wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
             token = self._variable.set(self._value)
@@ -55,6 +59,29 @@ class _Mode:
                 self._variable.reset(token)
 
         return call
+
+    def _generating(self, function: Callable[P, Any]) -> Callable[P, Generator[Any, Any, Any]]:
+        """A generator function of which each part runs in this mode, and what is between them does not."""
+
+        @wraps(function)
+        def generate(*args: P.args, **kwargs: P.kwargs) -> Generator[Any, Any, Any]:
+            generator: Generator[Any, Any, Any] = function(*args, **kwargs)
+            resume: Callable[[Any], Any] = generator.send
+            given: Any = None
+            while True:
+                token = self._variable.set(self._value)
+                try:
+                    value = resume(given)
+                except StopIteration as stop:
+                    return stop.value
+                finally:
+                    self._variable.reset(token)
+                try:
+                    resume, given = generator.send, (yield value)
+                except BaseException as error:  # also of close()
+                    resume, given = generator.throw, error
+
+        return generate
 
 
 class _PlainMode(_Mode):
@@ -73,7 +100,17 @@ class no_grad(_PlainMode):  # noqa: N801  PyTorch's name
         super().__init__(grad_enabled, False)
 
 
-inference_mode = no_grad  # PyTorch's further savings, and limits, do not exist here
+class inference_mode(_PlainMode):  # noqa: N801  PyTorch's name
+    """`no_grad`, or with False `enable_grad`: PyTorch's further savings, and limits, do not exist here."""
+
+    if not TYPE_CHECKING:
+
+        def __new__(cls, mode: bool | Callable[..., Any] = True) -> Any:
+            """A mode, or the function that it decorates without parentheses."""
+            return super().__new__(cls, None if isinstance(mode, bool) else mode)
+
+    def __init__(self, mode: bool = True) -> None:
+        super().__init__(grad_enabled, not mode)
 
 
 class enable_grad(_PlainMode):  # noqa: N801  PyTorch's name
@@ -158,7 +195,12 @@ def _name_within(parent: Any, child: Any) -> str:
 def _described(module: Any) -> str:
     """`Linear(50, 10)`; for a module made of others its class alone."""
     kind = type(module).__name__
-    return kind if any(True for _ in module.children()) else f"{kind}({module.extra_repr()})"
+    if any(True for _ in module.children()):
+        return kind
+    try:
+        return f"{kind}({module.extra_repr()})"
+    except Exception as error:  # a user's: mostly this describes where another error arose, which must come through
+        return f"{kind}(extra_repr() raised {type(error).__name__})"
 
 
 module_stack = _ModuleStack()

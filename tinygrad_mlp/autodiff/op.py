@@ -8,8 +8,9 @@
 
 The rule gets its arguments as they were passed (Tensors stay Tensors) and returns an ndarray and a closure. The closure
 gets the gradient of the result and the result itself, and returns one gradient for each argument, in order (None for
-one that has none; a single one need not be a tuple). It computes with ops on Tensors, so that it can be differentiated
-in turn. It must not hold the result itself, a cycle that would keep every forgotten forward pass alive.
+one that has none; a single one need not be a tuple; those after the last that requires grad may be left out). It
+computes with ops on Tensors, so that it can be differentiated in turn. It must not hold the result itself, a cycle that
+would keep every forgotten forward pass alive.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from typing import Any, ParamSpec, TypeVar, cast, overload
 import numpy as np
 
 from tinygrad_mlp.autodiff.mode import anomaly, grad_enabled, module_stack
-from tinygrad_mlp.autodiff.tensor import Backward, Node, Tensor, wrap
+from tinygrad_mlp.autodiff.tensor import Backward, Node, Tensor, note_made, wrap
 from tinygrad_mlp.errors import DtypeError, NonFiniteError
 from tinygrad_mlp.kernels.launch import Array, is_array
+from tinygrad_mlp.kernels.observe import thread_state
 from tinygrad_mlp.kernels.record import recorder
 
 __all__ = ["OPS", "needs_grad", "numpy_names", "op"]
@@ -57,11 +59,13 @@ def _make(rule: Callable[..., tuple[Array, Backward]], view: bool) -> Callable[.
     parameters = signature(rule)
     own = (rule.__module__ or "").startswith("tinygrad_mlp.")
     run = rule if own else _with_checked_result(name, rule)
+    # Of a user's rule that leaves out its defaults, each is an argument, too: backward gives as many gradients.
+    fewest = 0 if own else sum(each.kind is each.POSITIONAL_OR_KEYWORD for each in parameters.parameters.values())
     refusal = "" if own else f"op {name} is a rule in Python, which a replay cannot run"
 
     @wraps(rule)
     def apply(*args: Any, **kwargs: Any) -> Tensor:
-        if kwargs:  # a Tensor given by name is an input like any other
+        if kwargs or len(args) < fewest:  # a Tensor given by name is an input like any other
             bound = _bound(name, parameters, args, kwargs)
             args, kwargs = bound.args, bound.kwargs
         if refusal and (recording := recorder()) is not None:
@@ -71,13 +75,15 @@ def _make(rule: Callable[..., tuple[Array, Backward]], view: bool) -> Callable[.
         out = wrap(array) if is_array(array) else Tensor(np.asarray(array))
         if view:
             out.counter = args[0].counter
+        if thread_state.observer is not None:
+            note_made(out)
         if anomaly.get():
             _check_output(name, out.array, args)
         if grad_enabled.get():
             for arg in args:
-                if isinstance(arg, Tensor) and arg.requires_grad:
+                if isinstance(arg, Tensor) and arg.wants_grad:
                     out.node = Node(name, args, backward, out)
-                    out.requires_grad = True
+                    out.wants_grad = True
                     break
         return out
 
@@ -131,7 +137,7 @@ def numpy_names(function: Callable[P, R]) -> Callable[P, R]:
 
 def needs_grad(argument: object) -> bool:
     """Whether a rule's argument is a Tensor that wants a gradient: backward closures skip the work for all others."""
-    return isinstance(argument, Tensor) and argument.requires_grad
+    return isinstance(argument, Tensor) and argument.wants_grad
 
 
 def _check_output(name: str, array: Array, args: tuple[Any, ...]) -> None:

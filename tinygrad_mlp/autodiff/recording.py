@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import weakref
 from collections.abc import Callable, Sequence
@@ -12,8 +13,18 @@ import numpy as np
 
 from tinygrad_mlp.autodiff.mode import module_stack
 from tinygrad_mlp.autodiff.profile import Profile
-from tinygrad_mlp.autodiff.structure import NetGuard, TensorGuard, flatten, modules_noted, strange, unflatten
+from tinygrad_mlp.autodiff.structure import (
+    Input,
+    NetGuard,
+    TensorGuard,
+    array_of,
+    flatten,
+    modules_noted,
+    objects_in,
+    unflatten,
+)
 from tinygrad_mlp.autodiff.tensor import Tensor, wrap
+from tinygrad_mlp.autodiff.variables import VariableGuard
 from tinygrad_mlp.errors import CaptureError, IndexRangeError
 from tinygrad_mlp.kernels.hold import are_alike, arrays_of, written_by
 from tinygrad_mlp.kernels.launch import Array, memory_order
@@ -26,41 +37,12 @@ from tinygrad_mlp.kernels.record import Recorder, address_of
 __all__ = ["Recording"]
 
 
-class _Input:
-    """Memory of a recording's own for one argument."""
-
-    def __init__(self, leaf: Tensor | Array) -> None:
-        self.is_tensor = isinstance(leaf, Tensor)
-        array = _array(leaf)
-        self.like = array.shape, array.strides, array.dtype
-        self.memory = np.empty_like(array)
-
-    def fits(self, leaf: Any) -> bool:
-        """Whether another argument is of the same kind, shape, strides and dtype."""
-        if isinstance(leaf, Tensor) is not self.is_tensor or (self.is_tensor and leaf.requires_grad):
-            return False
-        array = _array(leaf)
-        return (array.shape, array.strides, array.dtype) == self.like
-
-    def load(self, leaf: Tensor | Array) -> None:
-        """Copy an argument."""
-        np.copyto(self.memory, _array(leaf))
-
-    def given(self) -> Tensor | Array:
-        """What the step gets."""
-        return wrap(self.memory) if self.is_tensor else self.memory
-
-
-def _array(leaf: Tensor | Array) -> Array:
-    return leaf.array if isinstance(leaf, Tensor) else leaf
-
-
 class Recording:
     """One way in which a step has run: what it was given, what it launched, and what must still hold."""
 
     def __init__(self, key: Any, leaves: list[Any], earlier: list[Recording], fuse: bool = True) -> None:
         self._key, self._fuse = key, fuse
-        self._inputs = [_Input(leaf) for leaf in leaves]
+        self._inputs = [Input(leaf) for leaf in leaves]
         self._known = {id(leaf): leaf for recording in earlier for leaf, _ in recording.gradients}
         self.gradients: list[tuple[Tensor, Array]] = []
         self.refusal = ""
@@ -79,6 +61,8 @@ class Recording:
         """Run the step, then make a program of what it launched, and compare the two."""
         if self.refusal:
             return self._as_it_is(step, leaves)
+        given = [*objects_in(self._key[0]), getattr(step, "__self__", None)]
+        self.variables = VariableGuard(step, given)  # before the step changes them
         had_gradient = {key for key, leaf in self._known.items() if leaf.grad is not None}
         with modules_noted(self._modules):
             recorder, result = self._watched(step, leaves)
@@ -93,10 +77,16 @@ class Recording:
             recorder.run_held()
             return result
         del result
+        arrays, are_tensors = [*map(array_of, outputs)], [isinstance(output, Tensor) for output in outputs]
+        del outputs  # and with them the graph: what is there still, somebody keeps
         recorder.leaves = _that_outlive(recorder.leaves)
+        if self._is_kept(recorder):
+            self.refusal = "it keeps a tensor that it made; return it, or write it under no_grad into one that you keep"
+            recorder.run_held()
+            self._outputs = list(zip(arrays, are_tensors, strict=True))
+            return self._results()
         self._guards = [*recorder.guards, *self._gradient_guards(recorder, had_gradient)]
-        places = [recorder.place_of(_array(output)) for output in outputs]
-        are_tensors = [isinstance(output, Tensor) for output in outputs]
+        places = [*map(recorder.place_of, arrays)]
         made = [leaf for leaf, found in recorder.leaves.values() if _is_made(leaf, found)]
         self._forgotten = self._forgotten_by(recorder, made)
         gradient_places = [recorder.mark_gradient(leaf.grad.array) for leaf in made]
@@ -105,8 +95,8 @@ class Recording:
         self._late = self.program.numbers_of([recorder.calls[number] for number in recorder.held.numbers])
         self._late_launches = [self.program.launches[number] for number in self._late]
         late = self._held_by(recorder)
-        expected = self._digest(recorder, outputs, [leaf.grad.array for leaf in made], late)
-        del outputs
+        expected = self._digest(recorder, arrays, [leaf.grad.array for leaf in made], late)
+        del arrays
         _undo(recorder)
         self._changes = [saved.array for saved in recorder.saved]
         self._outputs = list(zip(map(self.program.array, places), are_tensors, strict=True))
@@ -140,15 +130,36 @@ class Recording:
         return recorder, result
 
     def _writes_argument(self, recorder: Recorder, leaves: list[Any]) -> bool:
-        arguments = [*[given.memory for given in self._inputs], *map(_array, leaves)]
+        arguments = [*[given.memory for given in self._inputs], *map(array_of, leaves)]
         return any(np.may_share_memory(array, argument) for array in recorder.changed for argument in arguments)
 
     def _refusal(self) -> str:
         """Why what the step has run, or returned, cannot be replayed."""
         if self._net.hooked():
             return "a module has a hook, which is Python"
-        found = strange(self._outline)
-        return "" if found is None else f"it returns a {type(found).__name__}, which a replay could not make anew"
+        for found in objects_in(self._outline):
+            return f"it returns a {type(found).__name__}, which a replay could not make anew"
+        changed = self.variables.changed()
+        return (
+            changed and f"it changes {changed!r}, which lies outside of it; a replay, which runs no Python, would not"
+        )
+
+    def _is_kept(self, recorder: Recorder) -> bool:
+        """Whether a tensor that the step has made outlives it: a replay would neither make it anew nor put it there.
+
+        The gradient of a leaf is put there, and what a module has is watched.
+        """
+        gradients = {id(leaf.grad) for leaf, _ in recorder.leaves.values()}
+
+        def is_kept(tensor: Tensor | None) -> bool:
+            if tensor is None or id(tensor) in gradients or self._net.keeps(tensor):
+                return False
+            return recorder.has_made(tensor.array)
+
+        if not any(is_kept(reference()) for reference in recorder.tensors):
+            return False
+        gc.collect()  # it may be in a cycle that nobody holds
+        return any(is_kept(reference()) for reference in recorder.tensors)
 
     def _forgotten_by(self, recorder: Recorder, made: list[Tensor]) -> list[Tensor]:
         """The tensors that the step leaves without a gradient, as far as they are known: in nets, and its leaves."""
@@ -197,7 +208,7 @@ class Recording:
     def _digest(self, recorder: Recorder, outputs: list[Any], gradients: list[Array], late: list[int]) -> _Digest:
         """Of what the step has left, and what its last launches get that are still to run."""
         given = [array for launch in self._late_launches for array in arrays_of(launch)] if late else []
-        return _Digest([saved.array for saved in recorder.saved], [*map(_array, outputs)], gradients, given)
+        return _Digest([saved.array for saved in recorder.saved], [*map(array_of, outputs)], gradients, given)
 
     def _run_and_compare(self, expected: _Digest, recorder: Recorder, late: list[int]) -> None:
         """Raise, with everything as before the step, unless the program leaves the bits that the step leaves."""
@@ -220,7 +231,7 @@ class Recording:
 
     def fits(self, key: Any, leaves: list[Any]) -> bool:
         """Whether a replay would do what the step would, for these arguments."""
-        if key != self._key or not all(map(_Input.fits, self._inputs, leaves)):
+        if key != self._key or not all(map(Input.fits, self._inputs, leaves)) or self.variables.changed():
             return False
         for guard in self._guards:
             if not guard():
@@ -325,7 +336,9 @@ class Recording:
     def explain(self, repeats: int) -> Profile:
         """See `Captured.explain`."""
         program = self.program
-        written = {address_of(array): array for launch in program.launches for array in _written(launch)}
+        arrays = [array for launch in program.launches for array in _written(launch)]
+        # Each once; a part and the whole may begin at one address, and both are kept.
+        written = {(address_of(array), array.shape, array.strides, array.dtype): array for array in arrays}
         before = [(array, array.copy(order="K")) for array in written.values()]
         try:
             kernels, seconds = timed(program, repeats)

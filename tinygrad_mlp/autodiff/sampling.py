@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_mlp.autodiff.creation import array_like, new_array
+from tinygrad_mlp.autodiff.creation import array_like, given_size, new_array
 from tinygrad_mlp.autodiff.device import DeviceLike
 from tinygrad_mlp.autodiff.dtypes import DtypeLike
 from tinygrad_mlp.autodiff.ops.broadcast import operands
@@ -73,25 +73,29 @@ def _integers(name: str, out: Array, low: Any, high: Any, generator: Generator |
 
 
 def rand(
-    *size: int | Sequence[int],
+    *shape: int | Sequence[int],
+    size: int | Sequence[int] | None = None,
     generator: Generator | None = None,
     dtype: DtypeLike | None = None,
     requires_grad: bool = False,
     device: DeviceLike | None = None,
 ) -> Tensor:
-    """Uniform numbers in [0, 1), float32 unless told otherwise: `rand(2, 3)` or `rand((2, 3))`."""
-    return _uniform("rand", new_array("rand", size, dtype, device), generator, requires_grad)
+    """Uniform numbers in [0, 1), float32 unless told otherwise: `rand(2, 3)`, `rand((2, 3))` or `rand(size=(2, 3))`."""
+    return _uniform("rand", new_array("rand", given_size("rand", shape, size), dtype, device), generator, requires_grad)
 
 
 def randn(
-    *size: int | Sequence[int],
+    *shape: int | Sequence[int],
+    size: int | Sequence[int] | None = None,
     generator: Generator | None = None,
     dtype: DtypeLike | None = None,
     requires_grad: bool = False,
     device: DeviceLike | None = None,
 ) -> Tensor:
-    """Normal numbers of mean 0 and variance 1, float32 unless told otherwise: `randn(2, 3)` or `randn((2, 3))`."""
-    return _normal("randn", new_array("randn", size, dtype, device), generator, requires_grad)
+    """Normal numbers of mean 0 and variance 1, float32 unless told otherwise; the size is given as for `rand`."""
+    return _normal(
+        "randn", new_array("randn", given_size("randn", shape, size), dtype, device), generator, requires_grad
+    )
 
 
 def randint(
@@ -105,12 +109,15 @@ def randint(
 ) -> Tensor:
     """Integers in [low, high), int64 unless told otherwise: `randint(10, (2, 3))` or `randint(5, 10, (2, 3))`.
 
+    The size may be given as `size=(2, 3)`, too.
     Raises `ArgumentError` if there is no integer in the range.
     """
     if size is None:
         if not isinstance(high, Sequence):
             raise ArgumentError("randint: give the size as a sequence: randint(high, size) or randint(low, high, size)")
         low, high, size = 0, low, high
+    elif high is None:
+        low, high = 0, low
     out = new_array("randint", [size], np.int64 if dtype is None else dtype, device)
     return _integers("randint", out, low, high, generator)
 

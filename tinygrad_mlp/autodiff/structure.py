@@ -9,10 +9,21 @@ from typing import Any, cast
 import numpy as np
 
 from tinygrad_mlp.autodiff.mode import module_stack
-from tinygrad_mlp.autodiff.tensor import Tensor
-from tinygrad_mlp.kernels.launch import is_array
+from tinygrad_mlp.autodiff.tensor import Tensor, wrap
+from tinygrad_mlp.kernels.launch import Array, is_array
 
-__all__ = ["NetGuard", "TensorGuard", "flatten", "flatten_arguments", "modules_noted", "strange", "unflatten"]
+__all__ = [
+    "Input",
+    "NetGuard",
+    "TensorGuard",
+    "array_of",
+    "flatten",
+    "flatten_arguments",
+    "is_plain",
+    "modules_noted",
+    "objects_in",
+    "unflatten",
+]
 
 _PLAIN = (int, float, str, bool, tuple, type(None))
 _OWN = ("_registered", "_forward_hooks")  # of modules, which are watched otherwise
@@ -71,15 +82,21 @@ class _Object:
     __hash__ = None  # pyright: ignore[reportAssignmentType]
 
 
-def strange(outline: Any) -> Any:
-    """The first thing in an outline that is neither a plain value nor made of such; None if there is none."""
+def is_plain(value: object) -> bool:
+    """Whether it is a plain value, or a tuple of such: equal ones are the same to a step."""
+    return isinstance(value, _VALUES) or (
+        isinstance(value, tuple) and all(map(is_plain, cast("tuple[object, ...]", value)))
+    )
+
+
+def objects_in(outline: Any) -> Iterator[Any]:
+    """What is in an outline that is neither a Tensor, an array or a plain value nor made of such."""
     kind, *items = outline
-    if kind in (_LEAF, _VALUE):
-        return None
     if kind == _OBJECT:
-        return items[0].value
-    inner = [item for _, item in items] if kind is dict else items
-    return next((found for item in inner if (found := strange(item)) is not None), None)
+        yield items[0].value
+    elif kind not in (_LEAF, _VALUE):
+        for item in items:
+            yield from objects_in(item[1] if kind is dict else item)
 
 
 def unflatten(outline: Any, leaves: Iterator[Any]) -> Any:
@@ -97,6 +114,36 @@ def unflatten(outline: Any, leaves: Iterator[Any]) -> Any:
     return kind(*built) if hasattr(kind, "_fields") else kind(built)  # a named tuple takes its fields one by one
 
 
+class Input:
+    """Memory of a recording's own for one argument."""
+
+    def __init__(self, leaf: Tensor | Array) -> None:
+        self.is_tensor = isinstance(leaf, Tensor)
+        array = array_of(leaf)
+        self.like = array.shape, array.strides, array.dtype
+        self.memory = np.empty_like(array)
+
+    def fits(self, leaf: Any) -> bool:
+        """Whether another argument is of the same kind, shape, strides and dtype."""
+        if isinstance(leaf, Tensor) is not self.is_tensor or (self.is_tensor and leaf.wants_grad):
+            return False
+        array = array_of(leaf)
+        return (array.shape, array.strides, array.dtype) == self.like
+
+    def load(self, leaf: Tensor | Array) -> None:
+        """Copy an argument."""
+        np.copyto(self.memory, array_of(leaf))
+
+    def given(self) -> Tensor | Array:
+        """What the step gets."""
+        return wrap(self.memory) if self.is_tensor else self.memory
+
+
+def array_of(leaf: Tensor | Array) -> Array:
+    """The array of a leaf, which is a Tensor or an array."""
+    return leaf.array if isinstance(leaf, Tensor) else leaf
+
+
 class TensorGuard:
     """Whether a tensor is still on the same memory, and wants a gradient as before, with no hook that was not there.
 
@@ -108,13 +155,13 @@ class TensorGuard:
     def __init__(self, tensor: Tensor) -> None:
         self._tensor = tensor
         self._array = tensor.array
-        self._requires_grad = tensor.requires_grad
+        self._requires_grad = tensor.wants_grad
         self._hooks = tensor.hooks or None
 
     def holds(self) -> bool:
         """Whether that is so."""
         tensor = self._tensor
-        if tensor.array is not self._array or tensor.requires_grad is not self._requires_grad:
+        if tensor.array is not self._array or tensor.wants_grad is not self._requires_grad:
             return False
         return not tensor.hooks or tensor.hooks is self._hooks  # the list is another one with each hook
 
@@ -143,6 +190,10 @@ class NetGuard:
     def watches(self, tensor: Tensor) -> bool:
         """Whether it is a parameter or buffer of these modules."""
         return id(tensor) in self._watched
+
+    def keeps(self, tensor: Tensor) -> bool:
+        """Whether it is that, or stands in a list or a dict of these modules: it must stay there."""
+        return self.watches(tensor) or any(tensor is leaf for _, leaves, _ in self._containers for leaf in leaves)
 
     def hooked(self) -> bool:
         """Whether a module has a hook."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import itertools
 import linecache
+import weakref
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any, TypeAlias
@@ -17,15 +18,29 @@ import numpy as np
 
 from tinygrad_mlp.autodiff.device import CPU, device
 from tinygrad_mlp.autodiff.grad_memory import GradMemory
-from tinygrad_mlp.autodiff.hooks import HookHandle
+from tinygrad_mlp.autodiff.hooks import GradKeeper, HookHandle
 from tinygrad_mlp.autodiff.methods import Dim, Index, Operand, TensorMethods
 from tinygrad_mlp.autodiff.mode import anomaly, module_stack
 from tinygrad_mlp.autodiff.text import array_text
 from tinygrad_mlp.errors import ArgumentError, CaptureError, DtypeError, GradientError, ShapeError
-from tinygrad_mlp.kernels.launch import Array
+from tinygrad_mlp.kernels.copy import copy
+from tinygrad_mlp.kernels.launch import Array, launch
+from tinygrad_mlp.kernels.observe import thread_state
 from tinygrad_mlp.kernels.record import recorder
 
-__all__ = ["Backward", "Dim", "Hook", "Index", "Node", "Operand", "Tensor", "about_to_change", "check_reading", "wrap"]
+__all__ = [
+    "Backward",
+    "Dim",
+    "Hook",
+    "Index",
+    "Node",
+    "Operand",
+    "Tensor",
+    "about_to_change",
+    "check_reading",
+    "note_made",
+    "wrap",
+]
 
 Backward: TypeAlias = "Callable[[Tensor, Tensor], Tensor | None | tuple[Tensor | None, ...]]"
 Hook: TypeAlias = "Callable[[Tensor], Tensor | None]"
@@ -100,11 +115,12 @@ class Tensor(TensorMethods):
         Another dtype, or `requires_grad` on integers.
     """
 
-    __slots__ = ("__weakref__", "array", "counter", "grad", "grad_memory", "hooks", "node", "requires_grad")
+    __slots__ = ("__weakref__", "array", "counter", "grad", "grad_memory", "hooks", "node", "wants_grad")
 
     array: Array
     grad: Tensor | None
-    requires_grad: bool
+    wants_grad: bool
+    """What `requires_grad` says: to be read where time counts, and not to be set."""
     node: Node | None
     """How it was computed; None for a leaf."""
     counter: list[int]
@@ -126,9 +142,18 @@ class Tensor(TensorMethods):
         self.counter = [0]
         self.hooks = None
         self.grad_memory = None
-        self.requires_grad = False
+        self.wants_grad = False
         if requires_grad:
             self.requires_grad_()
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether a gradient is wanted; to set it is to call `requires_grad_`."""
+        return self.wants_grad
+
+    @requires_grad.setter
+    def requires_grad(self, requires_grad: bool) -> None:
+        self.requires_grad_(requires_grad)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -174,6 +199,14 @@ class Tensor(TensorMethods):
     def data(self, value: Tensor) -> None:
         if value.shape != self.shape or value.dtype != self.dtype:
             raise ShapeError(f"data: got {value.shape} {value.dtype}, expected {self.shape} {self.dtype}")
+        recording = recorder()
+        if recording is not None and value.array is not self.array:
+            if recording.has_made(value.array) and self.array.flags.writeable:  # as `w.data -= ...`: new numbers
+                about_to_change(self)
+                launch(copy, value.array, self.array)
+                self.counter[0] += 1
+                return
+            recording.refuse("it gives a tensor other memory, by `.data =`")
         self.array = value.array
         self.counter[0] += 1
 
@@ -226,6 +259,8 @@ class Tensor(TensorMethods):
         """The same memory without history; a write to one counts as a change of the other."""
         out = wrap(self.array)
         out.counter = self.counter
+        if thread_state.observer is not None:
+            note_made(out)
         return out
 
     def detach_(self) -> Tensor:
@@ -238,7 +273,7 @@ class Tensor(TensorMethods):
             raise DtypeError(f"requires_grad: only floating-point tensors have gradients, this one is {self.dtype}")
         if not requires_grad and self.node is not None:
             raise GradientError("requires_grad_(False): this tensor was computed by a recorded op; use .detach()")
-        self.requires_grad = requires_grad
+        self.wants_grad = bool(requires_grad)
         return self
 
     def register_hook(self, hook: Hook) -> HookHandle:
@@ -253,14 +288,9 @@ class Tensor(TensorMethods):
         return HookHandle(take_off)
 
     def retain_grad(self) -> None:
-        """Also keep the gradient of this computed tensor in `.grad`."""
-        if self.node is None:
-            return
-
-        def keep(grad: Tensor) -> None:
-            self.grad = grad.clone().detach()
-
-        self.register_hook(keep)
+        """Also add up the gradients of this computed tensor in `.grad`, as those of a leaf."""
+        if self.node is not None and not any(isinstance(hook, GradKeeper) for hook in self.hooks or []):
+            self.register_hook(GradKeeper(self))
 
     def __len__(self) -> int:
         if self.ndim == 0:
@@ -329,7 +359,7 @@ def wrap(array: Array) -> Tensor:
     tensor.counter = [0]
     tensor.hooks = None
     tensor.grad_memory = None
-    tensor.requires_grad = False
+    tensor.wants_grad = False
     return tensor
 
 
@@ -340,6 +370,13 @@ def about_to_change(*tensors: Tensor) -> None:
         for tensor in tensors:
             recording.save(tensor.array)
             recording.counters.append(tensor.counter)
+
+
+def note_made(tensor: Tensor) -> None:
+    """Tell a recorder, if one watches, what an op has given: none of that may be kept."""
+    recording = recorder()
+    if recording is not None:
+        recording.tensors.append(weakref.ref(tensor))
 
 
 def check_reading(what: str) -> None:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numba
+from numba.core import config
 from numba.core.caching import FunctionCache, NullCache
 from numba.core.serialize import dumps
 
@@ -37,6 +38,9 @@ def _source_hash() -> str:
 
 
 _SOURCE_HASH = _source_hash()
+
+# Numba's settings, from the environment, that change the machine code; its own key holds the CPU alone.
+_SETTINGS = ("OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "BOUNDSCHECK", "DEBUGINFO_DEFAULT", "USING_SVML")
 
 
 class _Announcer:
@@ -99,7 +103,9 @@ class _KernelCache(FunctionCache):
         self._options = options
 
     def _file(self, sig: Any, codegen: Any) -> _File:
-        purpose = repr((self._index_key(sig, codegen), self._options))  # dtypes, CPU, byte code, closure, options
+        settings = [getattr(config, name) for name in _SETTINGS]
+        key = self._index_key(sig, codegen)  # dtypes, CPU, byte code, closure
+        purpose = repr((key, self._options, settings))
         name = f"{self._impl.filename_base}.{hashlib.sha256(purpose.encode()).hexdigest()[:16]}.code"
         return _File(Path(self._cache_path) / name, f"{self._versions} {purpose}")
 

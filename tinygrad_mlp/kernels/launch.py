@@ -20,7 +20,7 @@ A kernel whose last parameter is called `status` gets the status word of this th
 (code, position, value, limit). On a bad label, a bad index or a non-finite number it writes there and returns without
 harm; `launch` then raises.
 """
-# Numba ships no type stubs; only this file, `cache`, `simd` and `tile` talk to it, and this one exports typed names.
+# Numba ships no type stubs. Only files of this folder talk to it; this one exports typed names for kernels.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportUntypedFunctionDecorator=false, reportUntypedBaseClass=false, reportUnknownParameterType=false
 
@@ -40,7 +40,7 @@ from tinygrad_mlp.errors import ArgumentError, DtypeError
 from tinygrad_mlp.kernels.cache import kernel_cache
 from tinygrad_mlp.kernels.observe import Launch, thread_state
 from tinygrad_mlp.kernels.status import status_error
-from tinygrad_mlp.kernels.threads import get_num_threads, go_parallel, is_forked, parallel_lock, run_on_team
+from tinygrad_mlp.kernels.threads import OnThreads, get_num_threads, is_forked, parallel_lock, run_on_team
 
 __all__ = [
     "KERNELS",
@@ -317,8 +317,7 @@ def launch(kernel: Kernel | np.ufunc, *args: Any, work: int = 0, multiply_adds: 
         )
         return
     if is_parallel:
-        with parallel_lock:
-            go_parallel(get_num_threads())
+        with parallel_lock, OnThreads(get_num_threads()):
             kernel.threaded()(*args)
     else:
         (kernel.serial_code or kernel.serial())(*args)

@@ -8,16 +8,14 @@ row of a table. Where a program has kernels that are no machine code, it is run 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 
 import numpy as np
 
-from tinygrad_mlp.errors import TinygradError
 from tinygrad_mlp.kernels.launch import Array
 from tinygrad_mlp.kernels.native import NativeCalls, is_native
 from tinygrad_mlp.kernels.program import Failure, Program
 from tinygrad_mlp.kernels.status import status_error
-from tinygrad_mlp.kernels.threads import go_parallel, parallel_lock, team
+from tinygrad_mlp.kernels.threads import OnThreads, gather, parallel_lock, team
 
 __all__ = ["Loop", "has_loop"]
 
@@ -85,16 +83,16 @@ class Loop:
             self.finished += 1
 
     def _run_native(self, native: NativeCalls, given: Sequence[Array], taken: Sequence[Array]) -> None:
-        program, rounds, ended = self._program, len(given[0]), 0
+        program, rounds = self._program, len(given[0])
         go_back = [rewinds() for rewinds in self._rewinds]
-        options, possible = self._ahead(rounds)
-        tables = [*given, *options, *taken]
         try:
-            with parallel_lock if program.threads > 1 else nullcontext():
-                while self.finished < possible and not program.status[0]:
-                    if program.threads > 1:
-                        go_parallel(program.threads)  # also helpers that fell asleep in a round
-                    ended = self._go_on(native, possible, tables)
+            options, possible = self._ahead(rounds)
+            tables = [*given, *options, *taken]
+            if program.threads > 1:
+                with parallel_lock, OnThreads(program.threads):
+                    ended = self._go_on_to(native, possible, tables)
+            else:
+                ended = self._go_on_to(native, possible, tables)
         finally:
             if self.finished < rounds:
                 self._go_on_from(go_back)
@@ -102,6 +100,15 @@ class Loop:
             number = self._numbers[ended]
             self._move(number)
             raise Failure(number, status_error(program.launches[number].name, program.status))
+
+    def _go_on_to(self, native: NativeCalls, rounds: int, tables: Sequence[Array]) -> int:
+        """Run so many rounds, or up to a launch that sets the status word; returns the number of the last launch."""
+        program, ended = self._program, 0
+        while self.finished < rounds and not program.status[0]:
+            if self.finished and program.threads > 1:
+                gather(program.threads)  # helpers that fell asleep in a round
+            ended = self._go_on(native, rounds, tables)
+        return ended
 
     def _go_on(self, native: NativeCalls, rounds: int, tables: Sequence[Array]) -> int:
         """Run what is left of so many rounds, as far as it goes; returns the number of the last launch."""
@@ -122,7 +129,7 @@ class Loop:
             try:
                 for _, launch in self._python:
                     launch.code(*launch.args)
-            except TinygradError:
+            except Exception:  # also one of the user's, whose function a schedule may call
                 return tables, done
             for table, option in zip(tables, self._options, strict=True):
                 table[done : done + together] = option

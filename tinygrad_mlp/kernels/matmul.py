@@ -16,6 +16,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from tinygrad_mlp.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_mlp.kernels.approx import NONE, RELU, SIGMOID, TANH, sigmoid, tanh
+from tinygrad_mlp.kernels.copy import copy
 from tinygrad_mlp.kernels.launch import Array, device, kernel, launch, prange
 from tinygrad_mlp.kernels.tile import (
     MAX_VECTORS,
@@ -218,13 +219,20 @@ def _in_memory(x: Array) -> tuple[Array, int, int, int]:
         x = x[None]
     rows, columns = x.shape[-2:]
     if x.size == 0 or any(stride < 0 or stride % x.itemsize for stride in x.strides):
-        x = x.copy(order="C")
+        x = _copied(x)
     item, row, column = (
         stride // x.itemsize if size > 1 else default
         for size, stride, default in zip(x.shape, x.strides, (0, columns, 1), strict=True)
     )
     reach = 1 + (x.shape[0] - 1) * item + (rows - 1) * row + (columns - 1) * column if x.size else 0
     return as_strided(x, (1, reach), (0, x.itemsize)), item, row, column
+
+
+def _copied(x: Array) -> Array:
+    """A C-contiguous copy, launched, as a replay has to make it anew."""
+    out = np.empty(x.shape, x.dtype)
+    launch(copy, x, out)
+    return out
 
 
 def _check(name: str, out: Array, *inputs: Array) -> None:
@@ -357,7 +365,7 @@ def _launch(a: Array, b: Array, bias: Array, activation: int, out: Array, b_sums
     if not (b.flags.carray and b.ndim == 2):
         matrix, (b, b_item, b_step, b_column) = b, _in_memory(b)
         if b_column != 1 and b_step != 1:
-            b, b_item, b_step, b_column = _in_memory(matrix.copy(order="C"))
+            b, b_item, b_step, b_column = _in_memory(_copied(matrix))
     # fmt: off
     launch(
         matmul_tiles, batch, rows, k_size, columns, a, a_item, a_row, a_step, b, b_item, b_step, b_column,

@@ -93,7 +93,7 @@ class NativeCalls:
         self._engine.finalize_object()
         prototype = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)
         self._run: Callable[[int, int | None, int], int] = prototype(self._engine.get_function_address(name))
-        self.threads = max([launch.threads for launch in launches])
+        self.threads = max([launch.threads for launch in launches], default=1)
         self._finished: Array = np.zeros(1, np.int64)
         self._finished_at: int = self._finished.ctypes.data
         self._launches = list(launches)  # which keep the arrays and the kernels' code alive

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from tinygrad_mlp.kernels.status import status_error
-from tinygrad_mlp.kernels.threads import go_parallel, parallel_lock
+from tinygrad_mlp.kernels.threads import OnThreads, parallel_lock
 
 __all__ = ["Launch", "Observer", "observed", "observer", "thread_state"]
 
@@ -37,8 +37,7 @@ class Launch:
     def run(self) -> None:
         """Call the code; raise what the status word says."""
         if self.threads > 1:
-            with parallel_lock:
-                go_parallel(self.threads)
+            with parallel_lock, OnThreads(self.threads):
                 self.code(*self.args)
         else:
             self.code(*self.args)

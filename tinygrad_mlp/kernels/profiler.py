@@ -13,7 +13,7 @@ from tinygrad_mlp.kernels.matmul import matmul
 from tinygrad_mlp.kernels.observe import Launch, observed
 from tinygrad_mlp.kernels.program import Program
 from tinygrad_mlp.kernels.record import source_of_launch
-from tinygrad_mlp.kernels.threads import gather, get_num_threads, go_parallel, parallel_lock
+from tinygrad_mlp.kernels.threads import OnThreads, gather, get_num_threads, parallel_lock
 
 __all__ = ["KernelTime", "Profiler", "measured_peak", "timed"]
 
@@ -55,8 +55,7 @@ def timed(program: Program, repeats: int) -> tuple[list[KernelTime], float]:
     seconds: list[list[float]] = [[] for _ in program.launches]
     kernels = [one for one in program.launches if not one.is_python]
     totals: list[float] = []
-    with parallel_lock:
-        go_parallel(get_num_threads())
+    with parallel_lock, OnThreads(get_num_threads()):
         for _ in range(repeats):
             for number, one in enumerate(program.launches):
                 if not one.is_python:

@@ -24,7 +24,7 @@ from tinygrad_mlp.kernels.native import NativeCalls, is_native
 from tinygrad_mlp.kernels.observe import Launch
 from tinygrad_mlp.kernels.record import Buffer, Call, Place, Recorder, address_of
 from tinygrad_mlp.kernels.status import status_error
-from tinygrad_mlp.kernels.threads import gather, go_parallel, parallel_lock
+from tinygrad_mlp.kernels.threads import OnThreads, gather, parallel_lock
 
 __all__ = ["Failure", "Program", "arranged", "blocks"]
 
@@ -133,8 +133,7 @@ class Program:
         self.runs += 1
         parts = self._parts if numbers is None else [(number, self.launches[number]) for number in numbers]
         if self.threads > 1:
-            with parallel_lock:
-                go_parallel(self.threads)
+            with parallel_lock, OnThreads(self.threads):
                 self._run(parts)
         else:
             self._run(parts)

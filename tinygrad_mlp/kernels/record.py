@@ -142,6 +142,8 @@ class Recorder:
     """Tensors that get a gradient, by identity, and the gradient that each had when the first arrived."""
     forgotten: set[int] = field(default_factory=set[int])
     """Identities of tensors whose gradient the step has set to None."""
+    tensors: list[weakref.ref[Any]] = field(default_factory=list[weakref.ref[Any]])
+    """What ops have given."""
     _buffers: dict[int, Buffer] = field(default_factory=dict[int, Buffer])
     _announced: dict[tuple[int, int], Array] = field(default_factory=dict[tuple[int, int], Array])
     """Arrays from before the step that it may write, by address and size."""
@@ -244,6 +246,13 @@ class Recorder:
         """The arrays from before the step that it writes, or says that it will."""
         return list(self._announced.values())
 
+    def has_made(self, array: Array) -> bool:
+        """Whether an array looks into memory that the step has filled, and that was not there before."""
+        buffer = self._buffers.get(id(owner_of(array)))
+        if buffer is None or buffer.holder is not None:
+            return False
+        return not any(np.may_share_memory(array, other) for other in self.changed)
+
     def refuse(self, reason: str) -> None:
         """Say why this step cannot be replayed; the first reason counts. Python may read anything from here on."""
         self.refusal = self.refusal or reason
@@ -304,9 +313,13 @@ class Recorder:
 
 def owner_of(array: Array) -> Array:
     """The array whose memory it looks into."""
-    while isinstance(array.base, np.ndarray):
-        array = array.base
-    return array
+    while True:
+        base = array.base
+        if not is_array(base):
+            base = getattr(base, "base", None)  # of `as_strided`: an object that only holds the array it began with
+        if not is_array(base):
+            return array
+        array = base
 
 
 def address_of(array: Array) -> int:

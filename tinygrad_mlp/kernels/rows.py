@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tinygrad_mlp.kernels.copy import converted
 from tinygrad_mlp.kernels.launch import Array, device, kernel, launch, prange
 from tinygrad_mlp.kernels.prefetch import CACHE_LINE, prefetch
 from tinygrad_mlp.kernels.status import BAD_INDEX
@@ -55,7 +56,7 @@ def take_rows(x: Array, index: Array) -> Array:
     launch(
         copy_rows,  # on bytes: one compilation serves every dtype
         x.reshape(x.shape[0], -1).view(np.uint8),
-        index if index.dtype == np.int64 else index.astype(np.int64),
+        index if index.dtype == np.int64 else converted(index, np.int64),
         out.reshape(out.shape[0], -1).view(np.uint8),
         work=out.nbytes // _BYTES_PER_UNIT,
     )

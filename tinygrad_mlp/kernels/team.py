@@ -27,6 +27,7 @@ from collections.abc import Callable, Generator
 from typing import Any, cast
 
 from llvmlite import binding
+from numba.core.compiler_lock import global_compiler_lock
 from numba.np.ufunc import parallel
 
 __all__ = ["Team"]
@@ -241,13 +242,14 @@ class Team:
     @contextlib.contextmanager
     def bound(self) -> Generator[None]:
         """Code that Numba loads in this block has its loops run by the team, one at a time."""
-        cast(Any, parallel)._launch_threads()  # which says what the symbol is
-        numbas = binding.address_of_symbol(_SYMBOL)
-        binding.add_symbol(_SYMBOL, self._engine.get_function_address("loop"))
-        try:
-            yield
-        finally:
-            binding.add_symbol(_SYMBOL, numbas)
+        with global_compiler_lock:  # the symbol is the process's: what other Python threads load meanwhile must wait
+            cast(Any, parallel)._launch_threads()  # which says what the symbol is
+            numbas = binding.address_of_symbol(_SYMBOL)
+            binding.add_symbol(_SYMBOL, self._engine.get_function_address("loop"))
+            try:
+                yield
+            finally:
+                binding.add_symbol(_SYMBOL, numbas)
 
 
 def _code(triple: str) -> str:

@@ -7,17 +7,19 @@ from __future__ import annotations
 import functools
 import os
 import threading
+from collections.abc import Callable
 from typing import Any, cast
 
 import numba
+from numba.np.ufunc import parallel
 
 from tinygrad_mlp.errors import ArgumentError
 from tinygrad_mlp.kernels.team import Team
 
 __all__ = [
+    "OnThreads",
     "gather",
     "get_num_threads",
-    "go_parallel",
     "is_forked",
     "parallel_lock",
     "run_on_team",
@@ -98,14 +100,38 @@ def _refuse_sums(name: str, library: Any) -> None:
         )
 
 
-def go_parallel(threads: int) -> None:
-    """Have the kernels that this Python thread now calls run on so many; it holds `parallel_lock`."""
-    numba.set_num_threads(threads)
-    gather(threads)
+@functools.cache
+def _numbas_count() -> tuple[Callable[[], int], Callable[[int], None]]:
+    """What gets and sets Numba's number of threads for this Python thread, without the checks, which take 2 us."""
+    numba.get_num_threads()  # which loads the two
+    return cast(Any, parallel)._get_num_threads, cast(Any, parallel)._set_num_threads
+
+
+class OnThreads:
+    """Kernels that this Python thread calls in this block run on so many threads; it holds `parallel_lock`.
+
+    Numba cuts a loop by a number that the user may have set for functions of their own: it is put back.
+    """
+
+    __slots__ = ("_before", "_set_count", "_threads")
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+
+    def __enter__(self) -> None:
+        get_count, self._set_count = _numbas_count()
+        self._before = get_count()
+        if self._before != self._threads:
+            self._set_count(self._threads)
+        gather(self._threads)
+
+    def __exit__(self, *_: object) -> None:
+        if self._before != self._threads:
+            self._set_count(self._before)
 
 
 def gather(threads: int) -> None:
-    """Wake the threads that have fallen asleep since `go_parallel`, which also calls this."""
+    """Wake the threads that have fallen asleep since `OnThreads`, which also calls this."""
     team().gather(threads)
 
 

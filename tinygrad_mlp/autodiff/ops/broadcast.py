@@ -23,7 +23,7 @@ __all__ = ["apply_broadcast", "broadcasts_into", "operands", "swapped", "unbroad
 def operands(name: str, x: Operand, y: Operand) -> tuple[Any, Any]:
     """Arrays (or Python scalars, which never upcast) that may meet in one op.
 
-    Integers and bools join floats in the floats' dtype; an integer array meets a Python float in float32.
+    Integers and bools join floats in the floats' dtype; integers, arrays or Python's, meet a Python float in float32.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def operands(name: str, x: Operand, y: Operand) -> tuple[Any, Any]:
         return a, b
     if is_array(b):
         return a, _meet_scalar(b, a)
-    return np.asarray(a, np.float32 if isinstance(a, float) else None), b
+    return np.asarray(a, np.float32 if isinstance(a, float) or isinstance(b, float) else None), b
 
 
 def _unwrap(name: str, operand: Any) -> Any:

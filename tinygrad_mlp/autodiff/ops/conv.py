@@ -244,7 +244,7 @@ def _fused_gradients(
     """Those gradients that are needed, in one pass over the images."""
     grad_x = empty((grad.shape[0], *geometry.size, geometry.channels), grad.dtype) if needs_grad(input) else None
     grad_weight = _weight_memory(weight) if needs_grad(weight) else None
-    grad_bias = gradient_array(bias) if bias is not None and bias.requires_grad else None
+    grad_bias = gradient_array(bias) if bias is not None and bias.wants_grad else None
     in_order = None if grad_weight is None else grad_weight.transpose(2, 3, 1, 0)
     kernels.conv_backward(grad, out, x, weight.array, geometry, grad_x, in_order, grad_bias)
     return (

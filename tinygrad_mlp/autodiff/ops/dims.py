@@ -17,7 +17,7 @@ def one_dim(name: str, dim: Any, shape: tuple[int, ...]) -> int:
     Raises
     ------
     ArgumentError
-        It is no integer.
+        It is no integer; a bool is none, as it is an argument of another kind that has slipped in here.
     ShapeError
         It is out of range for the shape.
     """
@@ -25,6 +25,8 @@ def one_dim(name: str, dim: Any, shape: tuple[int, ...]) -> int:
         position = index(dim)
     except TypeError:
         raise ArgumentError(f"{name}: dim must be an integer, got {dim!r}") from None
+    if dim is True or dim is False:
+        raise ArgumentError(f"{name}: dim must be an integer, got {dim!r}; give other arguments by their names")
     ndim = len(shape) or 1
     if not -ndim <= position < ndim:
         raise ShapeError(f"{name}: dim {position} is out of range for shape {shape}; expected {-ndim} to {ndim - 1}")

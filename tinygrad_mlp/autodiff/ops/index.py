@@ -261,7 +261,7 @@ def setitem(x: Tensor, index: Index, value: Operand) -> None:
         source = reshape(source, source.shape[1:])
     if not broadcasts_into(source.shape, selected):
         raise ShapeError(f"setitem: a value of shape {source.shape} does not broadcast into {selected}")
-    if grad_enabled.get() and (x.requires_grad or source.requires_grad):
+    if grad_enabled.get() and (x.wants_grad or source.wants_grad):
         _rebind(x, region, source)
         return
     check_writable("setitem", x)
@@ -298,12 +298,12 @@ def _rebind(x: Tensor, region: _Region, value: Tensor) -> None:
             "parts together with tg.stack"
         )
     before = wrap(x.array)
-    before.node, before.requires_grad, before.counter, before.hooks = x.node, x.requires_grad, x.counter, x.hooks
+    before.node, before.wants_grad, before.counter, before.hooks = x.node, x.wants_grad, x.counter, x.hooks
     for part in parts:
         if part.node is not None:
             part.node.inputs = tuple([before if tensor is x else tensor for tensor in part.node.inputs])
     after = index_put(before, to(value, x.dtype), region.view, *region.arrays)
-    x.array, x.node, x.requires_grad, x.hooks = after.array, after.node, True, None
+    x.array, x.node, x.wants_grad, x.hooks = after.array, after.node, True, None
     # What was computed from x before recorded a smaller version, and raises in backward.
     x.counter = [before.counter[0] + 1]
     assert x.node is not None

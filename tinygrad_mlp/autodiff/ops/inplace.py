@@ -53,7 +53,7 @@ def check_writable(name: str, x: Tensor, value: object = None) -> None:
     about_to_change(x)
     if not grad_enabled.get():
         return
-    if x.requires_grad:
+    if x.wants_grad:
         what = "a leaf that requires grad" if x.node is None else "a tensor that the graph needs"
         raise GradientError(
             f"{name}: {what} cannot be written in place; do it under `with tg.no_grad():`, or out of place"
@@ -163,7 +163,7 @@ def _in_place(x: Tensor, other: Operand) -> bool:
     """Whether `x += other` writes into x (no_grad) or rebinds the name; a leaf that requires grad raises."""
     if not grad_enabled.get():
         return True
-    if x.requires_grad and x.node is None:
+    if x.wants_grad and x.node is None:
         check_writable("in-place operator", x, other)
     return False
 

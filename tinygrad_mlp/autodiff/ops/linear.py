@@ -279,12 +279,12 @@ def _fused_gradients(
         grad = slope
     grad_x = grad_weight = grad_bias = None
     x, flat = input.array, rows_of(grad)
-    if input.requires_grad:
+    if input.wants_grad:
         input_array = empty(x.shape, x.dtype)
         kernels.matmul(flat, weight.array, rows_of(input_array))  # (rows, out) @ (out, in) -> (rows, in)
         grad_x = wrap(input_array)
-    bias_array = gradient_array(bias) if bias is not None and bias.requires_grad else None
-    if weight.requires_grad:
+    bias_array = gradient_array(bias) if bias is not None and bias.wants_grad else None
+    if weight.wants_grad:
         weight_array = gradient_array(weight)
         # (in, rows) @ (rows, out) -> (in, out)
         kernels.weight_and_bias_gradient(rows_of(x), flat, weight_array.T, bias_array)

@@ -58,7 +58,7 @@ def check_weight(name: str, argument: str, weight: Tensor | None, shape: tuple[i
     """A weight must broadcast into `shape` and want no gradient."""
     if weight is None:
         return
-    if grad_enabled.get() and weight.requires_grad:
+    if grad_enabled.get() and weight.wants_grad:
         raise GradientError(
             f"{name}: {argument} is a constant of the loss and has no gradient; pass {argument}.detach()"
         )

@@ -250,14 +250,19 @@ def var(
     """Variance over the named dimensions: the sum of squared distances from the mean, over n - correction.
 
     `correction` 1 estimates the variance of what the elements were drawn from, 0 is their own; `unbiased` is the older
-    name of the same choice. NaN where n - correction is 0. Raises `DtypeError` for integers.
+    name of the same choice, also as the only argument: `x.var(False)`. NaN where n - correction is 0. Raises
+    `DtypeError` for integers.
     """
-    return _variance("var", x, dim, correction if unbiased is None else int(unbiased), keepdim)
+    return _variance("var", x, dim, correction, keepdim, unbiased)
 
 
-def _variance(name: str, x: Tensor, dim: Dim, correction: int, keepdim: bool) -> Tensor:
+def _variance(name: str, x: Tensor, dim: Dim, correction: int, keepdim: bool, unbiased: bool | None) -> Tensor:
     """Mean first, then the squared distances from it: sum(x**2) - n mean**2 would cancel."""
     _check_floating(name, x)
+    if isinstance(dim, bool) and unbiased is None:
+        dim, unbiased = None, dim
+    if unbiased is not None:
+        correction = int(unbiased)
     dims = several_dims(name, dim, x.shape)
     distance = x - mean(x, dims, keepdim=True)
     freedom = _count(x.shape, dims) - correction
@@ -272,7 +277,7 @@ def std(
 
     Raises `DtypeError` for integers.
     """
-    return _root(_variance("std", x, dim, correction if unbiased is None else int(unbiased), keepdim))
+    return _root(_variance("std", x, dim, correction, keepdim, unbiased))
 
 
 @numpy_names
