@@ -7,6 +7,7 @@ import pytest
 
 from tests.autodiff.numeric import rng
 from tinygrad_mlp import nn
+from tinygrad_mlp.autodiff.gradcheck import gradcheck
 from tinygrad_mlp.autodiff.ops.group_norm import group_norm
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.errors import ArgumentError, DtypeError, ShapeError
@@ -73,3 +74,12 @@ def test_the_layer():
     x = Tensor(images(3, 4, 2))
     np.testing.assert_array_equal(layer(x).array, group_norm(x, 2).array)
     assert list(nn.GroupNorm(2, 4, affine=False).parameters()) == []
+
+
+def test_without_weights_it_has_a_gradient() -> None:
+    """Its rule gives gradients for weight and bias, too, which were left out here."""
+    x = Tensor(np.random.default_rng(0).normal(size=(3, 4, 5)), requires_grad=True)
+    assert gradcheck(lambda x: group_norm(x, 2), x)
+    group_norm(x, 2).square().sum().backward()
+    assert x.grad is not None
+    assert x.grad.shape == x.shape

@@ -240,7 +240,9 @@ def _check_count(node: Node, gradients: tuple[Tensor | None, ...]) -> None:
         if parent is not None and parent.wants_grad:
             what = f"argument {position} requires grad"
             break
-    if any(part is not None for part in gradients[inputs:]):
+    # Our own rules may give gradients for defaults that were left out; a user's gets those as arguments.
+    own = getattr(node.backward, "__module__", "").startswith("tinygrad_mlp.")
+    if not own and any(part is not None for part in gradients[inputs:]):
         what = f"it has {inputs} argument{'s' * (inputs != 1)}"
     if what:
         raise GradientError(
