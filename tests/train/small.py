@@ -14,6 +14,7 @@ import numpy as np
 import tinygrad_mlp as tg
 from tinygrad_mlp import nn, optim, train
 from tinygrad_mlp.data import TensorDataset
+from tinygrad_mlp.kernels.threads import OnThreads
 
 FEATURES, CLASSES, BATCH = 8, 3, 16
 STEPS = 5  # in an epoch: four whole batches and one of 6 samples
@@ -28,6 +29,19 @@ def parts(dtype: Any = np.float32) -> tuple[TensorDataset, TensorDataset]:
     points = (centres[labels] + rng.normal(size=(100, FEATURES))).astype(dtype)
     training = TensorDataset(points[:70], labels[:70], name="clouds", split="train")
     return training, TensorDataset(points[70:], labels[70:], name="clouds", split="validation")
+
+
+def noted_threads() -> list[int]:
+    """On how many threads kernels run from now on, for each time that they run on several."""
+    noted: list[int] = []
+    enter = OnThreads.__enter__
+
+    def enter_noting(block: OnThreads) -> None:
+        noted.append(block._threads)
+        enter(block)
+
+    OnThreads.__enter__ = enter_noting
+    return noted
 
 
 def locked_part() -> TensorDataset:
