@@ -33,6 +33,7 @@ def made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
 
     monkeypatch.setattr(workers, "train_run", make)
     monkeypatch.setattr(console, "run", run)
+    monkeypatch.setattr("tinygrad_mlp.experiments.report.write._FORMATS", ("svg",))  # figures are tested elsewhere
     monkeypatch.chdir(tmp_path)
     return asked
 
