@@ -65,6 +65,11 @@ class Results:
             raise ArgumentError(f"study {self.study.name}: arm {arm!r} has no finished run")
         return runs
 
+    @property
+    def by_key(self) -> dict[str, Run]:
+        """Each finished run once: arms of the same recipe share theirs."""
+        return {run.key: run for runs in self.runs.values() for run in runs}
+
     def values(self, arm: str, measure: str = "test_accuracy") -> Floats:
         """A measure of each finished run: (seeds,)."""
         runs = self.of(arm)
@@ -144,8 +149,7 @@ class Results:
     @property
     def test_uses(self) -> int:
         """How often the test data were used: once by each finished run, with folds once a fold."""
-        runs = {run.key: run for of in self.runs.values() for run in of}  # arms of the same recipe share their runs
-        return sum(int(run.facts["test_uses"]) for run in runs.values())
+        return sum(int(run.facts["test_uses"]) for run in self.by_key.values())
 
     @property
     def data(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -22,7 +22,7 @@ from tinygrad_mlp.experiments.recipe import Recipe
 from tinygrad_mlp.train.checkpoint import write_atomically
 from tinygrad_mlp.train.history import Row
 
-__all__ = ["Run", "RunStore", "code_version", "data_sha256", "run_key"]
+__all__ = ["Run", "RunStore", "code_version", "data_sha256", "hash_of_files", "run_key"]
 
 _FORMAT = "tinygrad_mlp run 1"
 # What a run's bits depend on. Not the rest: a better figure or progress bar leaves finished runs as they are.
@@ -33,15 +33,21 @@ _NUMERIC = ("kernels", "autodiff", "nn", "optim", "data", "train")
 def code_version() -> str:
     """Version of the package, and a hash of those of its folders on which numbers depend."""
     folder = Path(tinygrad_mlp.__file__).parent
-    digest = hashlib.sha256()
     own = [folder / "experiments" / f"{name}.py" for name in ("nets", "training")]
-    for path in [*(path for name in _NUMERIC for path in sorted((folder / name).rglob("*.py"))), *own]:
-        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    paths = [*(path for name in _NUMERIC for path in sorted((folder / name).rglob("*.py"))), *own]
     try:
         number = version("tinygrad_mlp")
     except PackageNotFoundError:  # run from a folder, without having been installed
         number = "unknown"
-    return f"{number}+{digest.hexdigest()[:12]}"
+    return f"{number}+{hash_of_files(folder, paths)}"
+
+
+def hash_of_files(folder: Path, paths: Iterable[Path]) -> str:
+    """The first 12 digits of a SHA-256 over the names in `folder` and the bytes of these files."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:12]
 
 
 def data_sha256(name: str) -> dict[str, str]:

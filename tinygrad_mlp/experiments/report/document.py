@@ -175,8 +175,8 @@ def _made(results: Results) -> str:
     """So many of the runs were made in that time; the others were there already."""
     if results.made is None:
         return ""
-    all_of_them = len({run.key for runs in results.runs.values() for run in runs})
-    return f"; it made {results.made:,} of these runs" if results.made < all_of_them else "; it made all these runs"
+    is_part = results.made < len(results.by_key)
+    return f"; it made {results.made:,} of these runs" if is_part else "; it made all these runs"
 
 
 def _count(number: int, thing: str) -> str:

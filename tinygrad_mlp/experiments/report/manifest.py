@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from tinygrad_mlp.experiments.results import Results
-from tinygrad_mlp.experiments.runs import Run
+from tinygrad_mlp.experiments.runs import Run, hash_of_files
 from tinygrad_mlp.experiments.study import Study
 from tinygrad_mlp.experiments.tables import Table
 
@@ -59,7 +59,7 @@ def manifest_text(
     runs_folder: str,
 ) -> str:
     """The text of manifest.json, a line for each run, cell and file."""
-    runs = {run.key: run for of in results.runs.values() for run in of}
+    runs = results.by_key
     described = describe_study(results.study)
     content = {
         "format": FORMAT,
@@ -100,11 +100,9 @@ def describe_runs(runs: Iterable[Run]) -> dict[str, Any]:
 def describe_makers() -> dict[str, str]:
     """What the text of a report depends on beside its runs: versions, and a hash of the code that writes it."""
     folder = Path(__file__).parents[1]
-    digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.suffix in (".py", ".html", ".css", ".js")):
-        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    paths = sorted(path for path in folder.rglob("*") if path.suffix in (".py", ".html", ".css", ".js"))
     versions = {name: _version(name) for name in _PACKAGES}
-    return {"python": platform.python_version(), **versions, "code": digest.hexdigest()[:12]}
+    return {"python": platform.python_version(), **versions, "code": hash_of_files(folder, paths)}
 
 
 def describe_study(study: Study) -> dict[str, Any]:
