@@ -97,14 +97,26 @@ def test_bits_do_not_depend_on_layout_or_neighbours(dtype: Any) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("columns", [17, 18, 20, 34, 50, 100])
-@pytest.mark.parametrize(("rows", "inner"), [(16, 1), (75, 64), (784, 600)])
+@pytest.mark.parametrize("columns", [17, 18, 19, 20, 34, 50, 100])
+@pytest.mark.parametrize(("rows", "inner"), [(16, 1), (75, 64), (33, 77), (784, 600)])
 def test_columns_that_hardly_fill_a_vector_have_the_same_bits(dtype: Any, columns: int, rows: int, inner: int) -> None:
-    """They are computed the other way round where the rows of a are neighbours, as in the gradient of a weight."""
+    """They are computed the other way round: in the output of a linear layer and in the gradient of its weight."""
     rng = np.random.default_rng(columns)
     a, b = rng.standard_normal((rows, inner)).astype(dtype), rng.standard_normal((inner, columns)).astype(dtype)
-    expected, out = np.full((rows, columns), np.nan, dtype), np.full((rows, columns), np.nan, dtype)
-    matmul(a, b, expected)
+    bias = rng.standard_normal(columns).astype(dtype)
+    wide = np.full((rows, 128), np.nan, dtype)  # columns that fill vectors: none is computed the other way round
+    matmul(a, np.pad(b, ((0, 0), (0, 128 - columns))), wide)
+    expected, out = np.ascontiguousarray(wide[:, :columns]), np.full((rows, columns), np.nan, dtype)
+    matmul(a, b, out)
+    assert out.tobytes() == expected.tobytes()
+    for code in ACTIVATIONS:
+        activated = np.full((rows, 128), np.nan, dtype)
+        matmul(a, np.pad(b, ((0, 0), (0, 128 - columns))), activated, np.pad(bias, (0, 128 - columns)), code)
+        matmul(a, b, out, bias, code)
+        assert out.tobytes() == activated[:, :columns].tobytes()
+    batch = np.full((2, rows, columns), np.nan, dtype)
+    batched_matmul(np.stack([a, a])[:, ::-1], b[None], batch)
+    assert batch[1, ::-1].tobytes() == expected.tobytes()
     matmul(laid_out(a, "transposed"), b, out)
     assert out.tobytes() == expected.tobytes()
     sums, ones = np.full(columns, np.nan, dtype), np.empty((1, columns), dtype)
@@ -112,6 +124,17 @@ def test_columns_that_hardly_fill_a_vector_have_the_same_bits(dtype: Any, column
     matmul(np.ones((1, inner), dtype), b, ones)
     assert out.tobytes() == expected.tobytes()
     assert sums.tobytes() == ones.tobytes()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_columns_that_hardly_fill_a_vector_keep_nan_and_infinity(dtype: Any) -> None:
+    a, b = np.ones((17, 40), dtype), np.zeros((40, 18), dtype)
+    b[0, 16], b[39, 17], a[3, 20] = np.inf, -np.inf, np.nan
+    out = np.empty((17, 18), dtype)
+    matmul(a, b, out, np.zeros(18, dtype), RELU)
+    expected = np.tile(np.array([*[0.0] * 16, np.inf, 0.0], dtype), (17, 1))
+    expected[3] = np.nan
+    np.testing.assert_array_equal(out, expected)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -20,7 +20,8 @@ from tinygrad_mlp.kernels.approx import NONE, RELU
 from tinygrad_mlp.kernels.launch import Array, kernel, launch
 from tinygrad_mlp.kernels.matmul import batched_matmul, matmul, matmul_tiles, weight_and_bias_gradient
 from tinygrad_mlp.kernels.simd import TARGET, Target, target_of
-from tinygrad_mlp.kernels.tile import MAX_VECTORS, VECTOR_BYTES, WIDE_VECTORS, multiply_add_rows, transpose_square
+from tinygrad_mlp.kernels.tile import MAX_VECTORS, VECTOR_BYTES, WIDE_VECTORS, multiply_add_rows
+from tinygrad_mlp.kernels.turned_tile import transpose_square
 
 DTYPES = [np.float32, np.float64]
 EDGES = range(71)
@@ -310,7 +311,10 @@ def check_between_guards(rows: int, terms: int, columns: int, dtype: Any) -> Non
         np.testing.assert_array_equal(bias_grad, b.astype(np.float64).sum(0))
 
 
-GUARDED_SHAPES = ((1, 2, 3), (9, 1, 7), (13, 17, 5), (8, 9, 50), (7, 33, 21), (17, 16, 16), (3, 5, 33), (2, 40, 1))
+GUARDED_SHAPES = (
+    *((1, 2, 3), (9, 1, 7), (13, 17, 5), (8, 9, 50), (7, 33, 21), (17, 16, 16), (3, 5, 33), (2, 40, 1)),
+    *((17, 33, 18), (16, 16, 20), (40, 50, 17), (21, 7, 35)),  # columns that are computed the other way round
+)
 
 # For each CPU the features to add to its name and the vectors that follow. The first is the target of this process.
 CPUS = {

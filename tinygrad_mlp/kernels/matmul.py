@@ -25,8 +25,8 @@ from tinygrad_mlp.kernels.tile import (
     add_products,
     multiply_add_rows,
     multiply_add_tile,
-    transpose_square,
 )
+from tinygrad_mlp.kernels.turned_tile import MAX_TURNED, add_products_turned, transpose_square
 
 __all__ = ["activate", "batched_matmul", "matmul", "matmul_tiles", "weight_and_bias_gradient"]
 
@@ -114,18 +114,11 @@ def matmul_tiles(
     """
     a, b, out = a.reshape(-1), b.reshape(-1), out.reshape(-1)
     side = VECTOR_BYTES // out.itemsize
-    # Of 50 columns the last two would take a vector, a quarter of the work. Where rows of `a` are neighbours, as in the
-    # gradient of a weight, such columns are computed the other way round: those rows fill the vectors.
+    # Of 50 columns the last two would take a vector, a quarter of the work. Such columns are computed the other way
+    # round: rows of `a` fill the vectors, as they lie (in the gradient of a weight) or transposed in registers.
     narrow = columns % side
-    if (
-        a_row != 1
-        or b_column != 1
-        or rows < side
-        or columns < side
-        or narrow > side // _NARROW
-        or bias.size
-        or activation != NONE
-    ):
+    lies_well = b_column == 1 and (a_row == 1 or a_step == 1)
+    if not lies_well or rows < side or columns < side or narrow > min(side // _NARROW, MAX_TURNED):
         narrow = 0
     wide_columns = columns - narrow
     vectors = (wide_columns + side - 1) // side
@@ -188,14 +181,20 @@ def matmul_tiles(
                 )
                 # fmt: on
             if narrow and group == groups - 1:
+                a_from, b_from = a_at + k * a_step, item * b_item + wide_columns + k * b_step
                 # fmt: off
-                add_products(narrow, terms, b, item * b_item + wide_columns + k * b_step, 1, b_step,
-                             a, a_at + k * a_step, a_step, turned, 0, present, k > 0)
+                if a_row == 1:
+                    add_products(narrow, terms, b, b_from, 1, b_step, a, a_from, a_step, turned, 0, present, k > 0)
+                else:
+                    add_products_turned(narrow, terms, a, a_from, a_row, b, b_from, b_step, turned, present, k > 0)
                 # fmt: on
         if narrow and group == groups - 1:
             for r in range(present):
-                for c in range(narrow):
-                    out[out_at + r * columns + wide_columns + c] = turned[c * present + r]
+                for c in range(wide_columns, columns):
+                    value = turned[(c - wide_columns) * present + r]
+                    if bias.size:
+                        value += bias[c]
+                    out[out_at + r * columns + c] = floor if floor > value else value
         if activation > RELU:
             first = first_panel * vectors // panels * side
             last = min(last_panel * vectors // panels * side, columns)

@@ -40,7 +40,6 @@ __all__ = [
     "address_of",
     "multiply_add_rows",
     "multiply_add_tile",
-    "transpose_square",
 ]
 
 VECTOR_BYTES = TARGET.vector_bytes
@@ -245,38 +244,6 @@ def _multiply_add_tile(
     return signature, generate
 
 
-@intrinsic
-def _transpose_square(
-    _typing: Any,
-    source: Any,
-    source_at: Any,
-    source_row: Any,
-    target: Any,
-    target_at: Any,
-    target_row: Any,
-    present: Any,
-    columns: Any,
-) -> Any:
-    n = types.intp
-    signature = types.void(source, n, n, target, n, n, n, n)
-
-    def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        source_, source_at, source_row, target_, target_at, target_row, present, columns = args
-        lanes = Lanes(builder, context.get_data_type(source.dtype))
-        first = address_of(context, builder, source, source_, source_at)
-        last_row = builder.sub(present, INDEX(1))
-        rows: list[Any] = []
-        for number in map(INDEX, range(lanes.count)):
-            inside = builder.select(builder.icmp_signed("<", number, last_row), number, last_row)
-            rows.append(lanes.load_first(builder.gep(first, [builder.mul(inside, source_row)]), columns))
-        first = address_of(context, builder, target, target_, target_at)
-        for number, row in enumerate(lanes.transposed(rows)):
-            lanes.store(row, builder.gep(first, [builder.mul(INDEX(number), target_row)]))
-        return context.get_dummy_value()
-
-    return signature, generate
-
-
 multiply_add_tile: Callable[..., None] = cast(Any, _multiply_add_tile)
 """One tile: out = max([out +] a @ b [+ bias], floor), all arguments by position.
 
@@ -298,17 +265,6 @@ present, columns:
     How many rows there are, at least 1, and how many columns: more than fill vectors - 1 (or MAX_VECTORS, in a wider
     tile), at most as many as fill vectors.
 """
-
-transpose_square: Callable[..., None] = cast(Any, _transpose_square)
-"""Write the transpose of a square of one vector of rows to `target`, all arguments by position.
-
-source, source_at, source_row, target, target_at, target_row:
-    Arrays, offsets of the first elements, and strides from row to row, in elements.
-present, columns:
-    How many rows and columns of the source there are: 1 to those of a square. The rest of the square is written with
-    repeated rows and zeros.
-"""
-
 
 @device
 def multiply_add_rows(
@@ -398,13 +354,22 @@ def add_products(
     side = VECTOR_BYTES // out.itemsize
     vectors = (columns + side - 1) // side
     panels = (vectors + MAX_VECTORS - 1) // MAX_VECTORS
+    floor = out.dtype.type(-np.inf)
     for panel in range(panels):
         first, last = panel * vectors // panels, (panel + 1) * vectors // panels
         column = first * side
+        width, b_from, out_from = min(last * side, columns) - column, b_at + column, out_at + column
         # fmt: off
-        multiply_add_rows(
-            last - first, rows, k_size, a, a_at, a_row, a_step, b, b_at + column, b_step,
-            out, 0, False, out.dtype.type(-np.inf), out, out_at + column, columns, continued,
-            min(last * side, columns) - column,
-        )
+        if rows != 2:
+            multiply_add_rows(last - first, rows, k_size, a, a_at, a_row, a_step, b, b_from, b_step,
+                              out, 0, False, floor, out, out_from, columns, continued, width)
+        elif last - first == 1:  # a tile of FEW_ROWS would do the work of each row twice
+            multiply_add_tile(2, 1, k_size, a, a_at, a_row, a_step, b, b_from, b_step,
+                              out, 0, False, floor, out, out_from, columns, continued, rows, width)
+        elif last - first == 2:
+            multiply_add_tile(2, 2, k_size, a, a_at, a_row, a_step, b, b_from, b_step,
+                              out, 0, False, floor, out, out_from, columns, continued, rows, width)
+        else:
+            multiply_add_tile(2, 3, k_size, a, a_at, a_row, a_step, b, b_from, b_step,
+                              out, 0, False, floor, out, out_from, columns, continued, rows, width)
         # fmt: on

@@ -11,7 +11,8 @@ import math
 from tinygrad_mlp.kernels.copy import copy
 from tinygrad_mlp.kernels.launch import Array, kernel, launch, memory_order, prange
 from tinygrad_mlp.kernels.memory import empty_like
-from tinygrad_mlp.kernels.tile import VECTOR_BYTES, transpose_square
+from tinygrad_mlp.kernels.tile import VECTOR_BYTES
+from tinygrad_mlp.kernels.turned_tile import transpose_square
 
 __all__ = ["copy_across", "in_order_of", "transpose_matrices"]
 
