@@ -108,6 +108,11 @@ class Captured(Generic[P, R]):
         return f"<captured {getattr(self.step, '__qualname__', self.step)!r}, {len(self.recordings)} recordings>"
 
     @property
+    def is_small(self) -> bool:
+        """Whether its recordings take so little memory that calls between kernels are noticed, and left out."""
+        return all(recording.program.is_small for recording in self.recordings)
+
+    @property
     def _is_off(self) -> bool:
         return self.stays_eager or anomaly.get() or observer() is not None or is_forked()
 

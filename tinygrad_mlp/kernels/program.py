@@ -70,7 +70,12 @@ class Program:
     @property
     def wants_machine_code(self) -> bool:
         """Whether machine code of its own pays from the next run on."""
-        return self.runs >= _NATIVE_FROM - 1 and self.size <= _NATIVE_UP_TO
+        return self.runs >= _NATIVE_FROM - 1 and self.is_small
+
+    @property
+    def is_small(self) -> bool:
+        """Whether machine code of its own can pay at all."""
+        return self.size <= _NATIVE_UP_TO
 
     def _temporaries(self) -> list[Buffer]:
         seen: dict[Buffer, None] = {}

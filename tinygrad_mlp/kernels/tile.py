@@ -266,6 +266,7 @@ present, columns:
     tile), at most as many as fill vectors.
 """
 
+
 @device
 def multiply_add_rows(
     vectors: int,

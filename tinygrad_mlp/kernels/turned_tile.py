@@ -200,6 +200,17 @@ def add_products_turned(
             here, present = a_at + r * a_row + whole, min(side, rows - r)
             transpose_square(a, here, a_row, turned, r, width, present, k_size - whole)
         add_products(
-            columns, k_size - whole, b, b_at + whole * b_step, 1, b_step, turned, 0, width, out, 0, rows,
+            columns,
+            k_size - whole,
+            b,
+            b_at + whole * b_step,
+            1,
+            b_step,
+            turned,
+            0,
+            width,
+            out,
+            0,
+            rows,
             continued or squares > 0,
         )

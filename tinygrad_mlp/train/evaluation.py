@@ -25,6 +25,7 @@ from tinygrad_mlp.train.metrics import ClassificationReport, Mean
 from tinygrad_mlp.train.weighting import weighting_of
 
 __all__ = [
+    "BATCH_SIZE",
     "Loss",
     "LossReport",
     "Scores",
@@ -34,13 +35,14 @@ __all__ = [
     "check_shift",
     "evaluate",
     "has_labels",
+    "in_eval_mode",
     "outputs",
     "predict",
 ]
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
-_BATCH_SIZE = 1000
+BATCH_SIZE = 1000
 _Rows: TypeAlias = "slice | NDArray[np.int64]"
 
 
@@ -69,7 +71,7 @@ class LossReport:
 def evaluate(
     net: Module,
     dataset: Dataset,
-    batch_size: int = _BATCH_SIZE,
+    batch_size: int = BATCH_SIZE,
     loss: Loss = F.cross_entropy,
     *,
     flip: bool = False,
@@ -117,7 +119,7 @@ def evaluate(
     if isinstance(dataset, BatchDataset):
         dataset.record_use()
     scores = Scores(loss, dataset)
-    with _in_use(net), no_grad():
+    with in_eval_mode(net), no_grad():
         for output, targets in _outputs(net, dataset, batch_size, _views(flip, shift)):
             if len(targets) != 1:
                 raise ArgumentError(
@@ -172,7 +174,7 @@ class Scores:
 
 
 def predict(
-    net: Module, dataset: Dataset, batch_size: int = _BATCH_SIZE, *, flip: bool = False, shift: int = 0
+    net: Module, dataset: Dataset, batch_size: int = BATCH_SIZE, *, flip: bool = False, shift: int = 0
 ) -> Array:
     """The net's outputs for all samples, in their order: (N, …), of a classifier the logits (N, C).
 
@@ -186,10 +188,10 @@ def predict(
 
 
 def outputs(
-    net: Module, dataset: Dataset, batch_size: int = _BATCH_SIZE, *, flip: bool = False, shift: int = 0
+    net: Module, dataset: Dataset, batch_size: int = BATCH_SIZE, *, flip: bool = False, shift: int = 0
 ) -> Array:
     """What `predict` returns, without counting a use."""
-    with _in_use(net), no_grad():
+    with in_eval_mode(net), no_grad():
         views = _views(flip, shift)
         return np.concatenate([output.array for output, _ in _outputs(net, dataset, batch_size, views)])
 
@@ -268,7 +270,7 @@ def check_dataset(caller: str, dataset: object) -> None:
 
 
 @contextmanager
-def _in_use(net: Module) -> Generator[None]:
+def in_eval_mode(net: Module) -> Generator[None]:
     """Eval mode, and back to the mode that each module had."""
     modes = [(module, module.training) for module in net.modules()]
     net.eval()

@@ -41,6 +41,7 @@ from tinygrad_mlp.train.run_folder import RunFolder
 from tinygrad_mlp.train.settings import describe_run, describe_schedule, differences, listed
 from tinygrad_mlp.train.state import EpochSums, Undo, copy_of_weights, gather
 from tinygrad_mlp.train.steps import Steps
+from tinygrad_mlp.train.validation import Validation
 from tinygrad_mlp.train.weighting import ignored_label
 
 __all__ = ["Trainer"]
@@ -287,10 +288,9 @@ class Trainer:
         check_overflow(self)
         val_loss = None
         row: Row = {"epoch": self.epoch + 1, "train_loss": self.sums.loss, "train_accuracy": self.sums.accuracy}
-        if self.val is not None:
-            report = self._validate(self.val)
-            val_loss = report.loss
-            row |= {"val_loss": val_loss, "val_accuracy": getattr(report, "accuracy", None)}
+        if self._validation is not None:
+            val_loss, val_accuracy = self._validate()
+            row |= {"val_loss": val_loss, "val_accuracy": val_accuracy}
         row |= {
             "lr": float(self.optimizer.param_groups[0]["lr"]),
             "seconds": round(self.sums.seconds, 3),
@@ -347,6 +347,7 @@ class Trainer:
         is_own = type(self).training_step is Trainer.training_step
         captured = is_own if self.capture is None else self.capture
         self._steps = Steps(self, captured)
+        self._validation = None if val is None else Validation(self, val, captured)
         settings = describe_run(self, train, val)
         if not self.settings:
             begin(self, settings)
@@ -360,10 +361,11 @@ class Trainer:
 
     # Watching -------------------------------------------------------------------------------------------------------
 
-    def _validate(self, val: Dataset) -> ClassificationReport | LossReport:
+    def _validate(self) -> tuple[float, float | None]:
+        assert self._validation is not None
         try:
             with nullcontext() if self.average is None else self.average.applied():
-                return evaluate(self.net, val, loss=self.loss, **self.views)
+                return self._validation.run()
         except NonFiniteError as error:
             raise NonFiniteError(f"validation after epoch {self.epoch + 1}: {error}{last_checkpoint(self)}") from error
 

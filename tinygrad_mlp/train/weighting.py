@@ -16,7 +16,7 @@ from tinygrad_mlp.kernels.launch import Array, kernel
 from tinygrad_mlp.nn import functional as F
 from tinygrad_mlp.nn.loss import CrossEntropyLoss, NLLLoss
 
-__all__ = ["Weighting", "add_scores_of_counted", "ignored_label", "weighting_of"]
+__all__ = ["Weighting", "add_scores_of_counted", "counts_all_alike", "ignored_label", "weighting_of"]
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,12 @@ def ignored_label(loss: object, dataset: object) -> int | None:
     if weighting is None or (labels is not None and weighting.ignored not in labels):
         return None
     return weighting.ignored
+
+
+def counts_all_alike(loss: object, dataset: object) -> bool:
+    """Whether this is `cross_entropy` or `nll_loss` and weighs all samples alike: no class weights, none ignored."""
+    weighting = weighting_of(loss)
+    return weighting is not None and weighting.class_weight is None and ignored_label(loss, dataset) is None
 
 
 def _labels(dataset: object) -> Array | None:
