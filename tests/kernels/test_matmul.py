@@ -98,7 +98,7 @@ def test_bits_do_not_depend_on_layout_or_neighbours(dtype: Any) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("columns", [17, 18, 19, 20, 34, 50, 100])
-@pytest.mark.parametrize(("rows", "inner"), [(16, 1), (75, 64), (33, 77), (784, 600)])
+@pytest.mark.parametrize(("rows", "inner"), [(16, 0), (16, 1), (75, 64), (33, 77), (784, 600), (40, 9000)])
 def test_columns_that_hardly_fill_a_vector_have_the_same_bits(dtype: Any, columns: int, rows: int, inner: int) -> None:
     """They are computed the other way round: in the output of a linear layer and in the gradient of its weight."""
     rng = np.random.default_rng(columns)

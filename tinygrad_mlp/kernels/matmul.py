@@ -197,7 +197,7 @@ def matmul_tiles(
                     out[out_at + r * columns + c] = floor if floor > value else value
         if activation > RELU:
             first = first_panel * vectors // panels * side
-            last = min(last_panel * vectors // panels * side, columns)
+            last = columns if group == groups - 1 else last_panel * vectors // panels * side
             if groups == 1:  # whole rows: one run of memory
                 activate(out[out_at : out_at + present * columns], activation)
             else:
