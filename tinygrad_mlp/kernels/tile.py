@@ -361,16 +361,10 @@ def add_products(
         column = first * side
         width, b_from, out_from = min(last * side, columns) - column, b_at + column, out_at + column
         # fmt: off
-        if rows != 2:
-            multiply_add_rows(last - first, rows, k_size, a, a_at, a_row, a_step, b, b_from, b_step,
-                              out, 0, False, floor, out, out_from, columns, continued, width)
-        elif last - first == 1:  # a tile of FEW_ROWS would do the work of each row twice
-            multiply_add_tile(2, 1, k_size, a, a_at, a_row, a_step, b, b_from, b_step,
-                              out, 0, False, floor, out, out_from, columns, continued, rows, width)
-        elif last - first == 2:
+        if rows == last - first == 2:  # a tile of FEW_ROWS would do the work of each row twice
             multiply_add_tile(2, 2, k_size, a, a_at, a_row, a_step, b, b_from, b_step,
                               out, 0, False, floor, out, out_from, columns, continued, rows, width)
         else:
-            multiply_add_tile(2, 3, k_size, a, a_at, a_row, a_step, b, b_from, b_step,
-                              out, 0, False, floor, out, out_from, columns, continued, rows, width)
+            multiply_add_rows(last - first, rows, k_size, a, a_at, a_row, a_step, b, b_from, b_step,
+                              out, 0, False, floor, out, out_from, columns, continued, width)
         # fmt: on

@@ -30,11 +30,16 @@ __all__ = ["MAX_TURNED", "add_products_turned", "transpose_square"]
 MAX_TURNED = 4  # columns that `add_products_turned` takes
 
 
+def _places(builder: Any, stride: Any, count: int, present: Any) -> list[Any]:
+    """Offsets of `count` rows that are `stride` elements apart; rows beyond the last present one repeat it."""
+    last = builder.sub(present, INDEX(1))
+    numbers = [builder.select(builder.icmp_signed("<", INDEX(r), last), INDEX(r), last) for r in range(count)]
+    return [builder.mul(number, stride) for number in numbers]
+
+
 def _row_starts(builder: Any, address: Any, stride: Any, count: int, present: Any) -> list[Any]:
-    """Addresses of `count` rows that are `stride` elements apart; rows beyond the last present one repeat it."""
-    last_row = builder.sub(present, INDEX(1))
-    numbers = [builder.select(builder.icmp_signed("<", INDEX(r), last_row), INDEX(r), last_row) for r in range(count)]
-    return [builder.gep(address, [builder.mul(number, stride)]) for number in numbers]
+    """Addresses of such rows."""
+    return [builder.gep(address, [place]) for place in _places(builder, stride, count, present)]
 
 
 @intrinsic
@@ -69,7 +74,7 @@ def _transpose_square(
 @intrinsic(prefer_literal=True)
 def _multiply_add_turned(
     _typing: Any,
-    columns: Any,
+    size: Any,
     squares: Any,
     a: Any,
     a_at: Any,
@@ -82,20 +87,23 @@ def _multiply_add_turned(
     out_row: Any,
     continued: Any,
     present: Any,
+    columns: Any,
 ) -> Any:
-    if not isinstance(columns, types.IntegerLiteral) or not a.dtype == b.dtype == out.dtype:
+    if not isinstance(size, types.IntegerLiteral) or not a.dtype == b.dtype == out.dtype:
         return None  # Numba then reports the types as it does for any function
     n = types.intp
-    signature = types.void(columns, n, a, n, n, b, n, n, out, n, n, types.boolean, n)
+    signature = types.void(size, n, a, n, n, b, n, n, out, n, n, types.boolean, n, n)
 
     def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        _, squares, a_, a_at, a_row, b_, b_at, b_step, out_, out_at, out_row, continued, present = args
+        _, squares, a_, a_at, a_row, b_, b_at, b_step, out_, out_at, out_row, continued, *sizes = args
+        present, columns = sizes
         lanes = Lanes(builder, context.get_data_type(out.dtype))
-        side, column_numbers = lanes.count, range(columns.literal_value)
+        side, count = lanes.count, size.literal_value
         a_start, b_start = address_of(context, builder, a, a_, a_at), address_of(context, builder, b, b_, b_at)
         out_start = address_of(context, builder, out, out_, out_at)
         a_rows = _row_starts(builder, a_start, a_row, side, present)
-        out_rows = [builder.gep(out_start, [builder.mul(INDEX(c), out_row)]) for c in column_numbers]
+        out_rows = _row_starts(builder, out_start, out_row, count, columns)
+        b_columns = [builder.gep(b_start, [place]) for place in _places(builder, INDEX(1), count, columns)]
         start = [builder.select(continued, lanes.load_first(row, present), lanes.zero) for row in out_rows]
 
         before = builder.block
@@ -104,7 +112,7 @@ def _multiply_add_turned(
 
         builder.position_at_end(head)
         square, b_now = builder.phi(INDEX), builder.phi(INDEX)
-        sums = [builder.phi(lanes.vector) for _ in column_numbers]
+        sums = [builder.phi(lanes.vector) for _ in range(count)]
         builder.cbranch(builder.icmp_signed("<", square, squares), body, after)
 
         builder.position_at_end(body)
@@ -112,14 +120,14 @@ def _multiply_add_turned(
         terms = lanes.transposed([lanes.load(builder.gep(row, [k])) for row in a_rows])
         added, b_at = list(sums), b_now
         for term in terms:
-            for c in column_numbers:
-                factor = lanes.broadcast(builder.load(builder.gep(b_start, [builder.add(b_at, INDEX(c))])))
+            for c in range(count):
+                factor = lanes.broadcast(builder.load(builder.gep(b_columns[c], [b_at])))
                 added[c] = lanes.multiply_add(term, factor, added[c])
             b_at = builder.add(b_at, b_step)
         for counter, following in ((square, builder.add(square, INDEX(1))), (b_now, b_at)):
             counter.add_incoming(INDEX(0), before)
             counter.add_incoming(following, builder.block)
-        for c in column_numbers:
+        for c in range(count):
             sums[c].add_incoming(start[c], before)
             sums[c].add_incoming(added[c], builder.block)
         builder.branch(head)
@@ -135,8 +143,8 @@ def _multiply_add_turned(
 multiply_add_turned: Callable[..., None] = cast(Any, _multiply_add_turned)
 """Rows of a, up to a vector of them: out = [out +] (a @ b).T, all arguments by position.
 
-columns:
-    How many columns b has: a literal.
+size:
+    For how many columns there is room: a literal.
 squares:
     How many terms a sum has, in vectors.
 a, a_at, a_row:
@@ -145,8 +153,8 @@ b, b_at, b_step:
     Array, offset, and stride from term to term; columns are neighbours.
 out, out_at, out_row, continued:
     What is written, rows of it being columns of b; if continued, the sums go on from what stands there.
-present:
-    How many rows of a there are, 1 to those of a square.
+present, columns:
+    How many rows of a there are, 1 to those of a square, and how many columns of b, 1 to `size`.
 """
 
 transpose_square: Callable[..., None] = cast(Any, _transpose_square)
@@ -184,14 +192,10 @@ def add_products_turned(
     for r in range(0, rows, side):
         here, present = a_at + r * a_row, min(side, rows - r)
         # fmt: off
-        if columns == 1:
-            multiply_add_turned(1, squares, a, here, a_row, b, b_at, b_step, out, r, rows, continued, present)
-        elif columns == 2:
-            multiply_add_turned(2, squares, a, here, a_row, b, b_at, b_step, out, r, rows, continued, present)
-        elif columns == 3:
-            multiply_add_turned(3, squares, a, here, a_row, b, b_at, b_step, out, r, rows, continued, present)
+        if columns <= 2:
+            multiply_add_turned(2, squares, a, here, a_row, b, b_at, b_step, out, r, rows, continued, present, columns)
         else:
-            multiply_add_turned(4, squares, a, here, a_row, b, b_at, b_step, out, r, rows, continued, present)
+            multiply_add_turned(4, squares, a, here, a_row, b, b_at, b_step, out, r, rows, continued, present, columns)
         # fmt: on
     if whole < k_size:  # what is left fills no square: transposed into memory, with zeros around it
         width = (rows + side - 1) // side * side
