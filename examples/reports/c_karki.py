@@ -28,7 +28,7 @@ BASE = Recipe(
     epochs=50,
     keep="last",
 )
-BOTH = "standardised, momentum"
+BOTH = "standardised with momentum"
 READINGS = {
     "a tenth": ({}, "a tenth of the images validates, as 51 of each 512 would; pixels 0–1, no momentum"),
     "51 batches": ({"validation": 51 * 512 / 60_000}, "51 of the 118 batches of 512 validate"),
