@@ -122,11 +122,14 @@ def test_a_part_is_not_published(made: list[Any], capsys: pytest.CaptureFixture[
     assert made == []
 
 
-def test_how_long_the_call_took_and_what_it_made(made: list[Any]) -> None:
+def test_how_long_all_calls_took(made: list[Any]) -> None:
     assert main(STUDY, ["--seeds", "2", "--publish", "published"]) == 0
-    assert "it made all these runs" in Path("published/small.md").read_text()
+    assert "- Training on the clock: 0 s, in 1 call\n" in Path("published/small.md").read_text()
     assert main(STUDY, ["--publish", "published"]) == 0
-    assert "it made 2 of these runs" in Path("published/small.md").read_text()
+    text = Path("published/small.md").read_text()
+    assert "- Training on the clock: 0 s, in 2 calls\n" in text
+    assert main(STUDY, ["--so-far", "--publish", "published"]) == 0  # this one made nothing
+    assert "in 2 calls\n" in Path("published/small.md").read_text()
 
 
 def test_numbers_for_a_repository(made: list[Any]) -> None:

@@ -15,6 +15,7 @@ import pytest
 from tests.experiments.made import SMALL, AtOnce, made_run, two_arms
 from tinygrad_mlp.errors import ArgumentError, CheckpointError, DataError
 from tinygrad_mlp.experiments import runner, workers
+from tinygrad_mlp.experiments.calls import read_calls
 from tinygrad_mlp.experiments.recipe import Recipe
 from tinygrad_mlp.experiments.runner import run
 from tinygrad_mlp.experiments.runs import Run, RunStore, run_key
@@ -116,6 +117,14 @@ def test_code_that_changes_meanwhile_is_seen(
     assert list(RunStore(tmp_path / "runs")) == []
 
 
+def test_a_folder_that_cannot_be_written_stops_it(trained: list[Any], tmp_path: Path) -> None:
+    """Here only that of the calls: a worker that cannot keep its run is a failure like others."""
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "calls").write_text("")
+    with pytest.raises(CheckpointError, match="calls"):
+        run(STUDY, out=tmp_path, executor=AtOnce(), progress=False)
+
+
 def test_bad_arguments(trained: list[Any], tmp_path: Path) -> None:
     for options in ({"seeds": 0}, {"workers": 0}, {"workers": 1, "executor": AtOnce()}):
         with pytest.raises(ArgumentError):
@@ -193,3 +202,8 @@ def test_killed_at_any_moment_it_goes_on(how: int, start: Callable[[], subproces
     assert output.count("seed") == 24 - len(kept)  # only the rest was made
     assert all(store.path(key).stat().st_mtime_ns == when for key, when in kept.items())
     assert sorted(store) == sorted(run_key(SMALL, seed) for seed in range(24))
+    before, after = read_calls(store.calls, set(store))
+    assert set(before.runs) <= set(kept)  # a parent that is killed has not noted what its workers finished just then
+    assert sorted(after.runs) == sorted(set(store) - set(kept))
+    assert before.processes == after.processes == 2
+    assert min(before.seconds, after.seconds) > 0.3

@@ -61,7 +61,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     patch.setattr(workers, "train_run", lambda recipe, seed: made_run(recipe, seed, score(recipe, seed)))
     results = runner.run(STUDY, out=folder, executor=AtOnce(), progress=False)
     patch.undo()
-    write_report(results, folder, command="python small.py", seconds=1.0)
+    write_report(results, folder, command="python small.py")
     return folder
 
 
@@ -127,6 +127,20 @@ def test_another_whole_run_in_its_place_is_named(folder: Path) -> None:
     assert subjects[0] == f"run {path.stem}"
     assert "table claims" in subjects
     assert "table arms" in subjects
+
+
+@pytest.mark.parametrize("how", ["altered", "damaged", "gone"])
+def test_another_time_is_named(folder: Path, how: str) -> None:
+    (path,) = (folder / "runs" / "calls").glob("*.json")
+    content = json.loads(path.read_text())
+    assert len(content["runs"]) == 6
+    if how == "gone":
+        path.unlink()
+    else:
+        path.write_text(json.dumps({**content, "seconds": 1.0}) if how == "altered" else "{")
+    wrong = {check.subject: check.words for check in failed(folder, study=STUDY)}
+    assert list(wrong) == ["calls", "report.md again", "report.html again"]
+    assert str(path.parent) in wrong["calls"]
 
 
 def test_a_missing_run_is_named(folder: Path) -> None:

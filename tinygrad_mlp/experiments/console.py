@@ -57,9 +57,9 @@ def main(study: Study, argv: Sequence[str]) -> int:
             results = run(part, out=out, seeds=args.seeds, workers=args.workers)
         seconds = time.perf_counter() - start
         report = out if args.only is None else out / re.sub(r"[^\w.-]", "-", f"only-{'-'.join(args.only)}")
-        write_report(results, report, command=command, seconds=seconds, runs=out / "runs")
+        write_report(results, report, command=command, runs=out / "runs")
         if args.publish is not None:
-            write_summary(results, args.publish, command=command, seconds=seconds)
+            write_summary(results, args.publish, command=command)
     except TinygradError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tinygrad_mlp.errors import ArgumentError, CheckpointError, DataError
 from tinygrad_mlp.experiments import statistics
+from tinygrad_mlp.experiments.calls import Call, read_calls
 from tinygrad_mlp.experiments.claims import Verdict, judge
 from tinygrad_mlp.experiments.runs import Run, RunStore, run_key
 from tinygrad_mlp.experiments.study import Comparison, Study
@@ -46,13 +47,13 @@ class Results:
         runs: Mapping[str, Iterable[Run]],
         failed: Iterable[Failure] = (),
         seeds: int | None = None,
-        made: int | None = None,
+        calls: Iterable[Call] = (),
     ) -> None:
         self.study = study
         self.seeds = seeds
         """How many were asked for; None if nobody said."""
-        self.made = made
-        """How many runs the call that returned this has trained; None if nobody said."""
+        self.calls = tuple(calls)
+        """The calls that made the runs, as far as that was kept."""
         self.runs = {arm.name: tuple(sorted(runs.get(arm.name, ()), key=lambda run: run.seed)) for arm in study.arms}
         self.failed = tuple(failed)
 
@@ -193,11 +194,10 @@ def load_results(
     store: RunStore,
     seeds: int | None = None,
     failed: Iterable[Failure] = (),
-    made: int | None = None,
 ) -> Results:
     """The results that a store holds of a study by now; runs that are not finished are left out.
 
-    Raises `CheckpointError` for a damaged run.
+    Raises `CheckpointError` for a damaged run, or record of a call.
     """
     runs: dict[str, list[Run]] = {}
     for arm in study.arms:
@@ -206,4 +206,5 @@ def load_results(
         for run in runs[arm.name]:
             if run.recipe != arm.recipe:
                 raise CheckpointError(f"{store.path(run.key)}: it is a run of another recipe than arm {arm.name!r}")
-    return Results(study, runs, failed, study.seeds if seeds is None else seeds, made)
+    calls = read_calls(store.calls, {run.key for of in runs.values() for run in of})
+    return Results(study, runs, failed, study.seeds if seeds is None else seeds, calls)

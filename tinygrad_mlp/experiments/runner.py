@@ -6,7 +6,8 @@ from concurrent.futures import Executor, Future, as_completed
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinygrad_mlp.errors import ArgumentError
+from tinygrad_mlp.errors import ArgumentError, CheckpointError
+from tinygrad_mlp.experiments.calls import CallLog
 from tinygrad_mlp.experiments.live import Live, make_live
 from tinygrad_mlp.experiments.results import Failure, Results, load_results
 from tinygrad_mlp.experiments.runs import RunStore, run_key
@@ -32,8 +33,9 @@ def run(
     """Make all runs of a study, arms × seeds, that are not finished yet.
 
     Each finished run is a file in `out`/runs, whose name is a hash of recipe, seed, data and code. So a study may be
-    interrupted, or killed, at any moment: what is finished stays, and the next call makes only the rest. A run that
-    fails does not stop the others; it is in the results' `failed`, with the path of its log.
+    interrupted, or killed, at any moment: what is finished stays, and the next call makes only the rest; the report
+    adds up the time of all calls. A run that fails does not stop the others; it is in the results' `failed`, with the
+    path of its log.
 
     Parameters
     ----------
@@ -56,6 +58,8 @@ def run(
         No seeds, or both `workers` and `executor`.
     DataError
         The data are missing or damaged; nothing was trained then.
+    CheckpointError
+        Nothing can be written in the folder, or a file there was altered.
     KeyboardInterrupt
         Ctrl-C; workers are ended, and finished runs stay.
 
@@ -77,12 +81,11 @@ def run(
     if left:
         store.folder.mkdir(parents=True, exist_ok=True)
         pool = executor or WorkerPool(workers, store.folder)
-        with live:
-            failed = _make(left, pool, store, live)
+        with CallLog(store.calls, pool.workers if isinstance(pool, WorkerPool) else None) as calls, live:
+            failed = _make(left, pool, store, live, calls)
         if executor is None:
             pool.shutdown()
-    made = sum(key in store for key in {job.key for job in left.values()})
-    return load_results(study, store, seeds, failed, made)
+    return load_results(study, store, seeds, failed)
 
 
 def _jobs(study: Study, seeds: int, store: RunStore) -> dict[tuple[str, int], Job]:
@@ -96,7 +99,9 @@ def _jobs(study: Study, seeds: int, store: RunStore) -> dict[tuple[str, int], Jo
     return jobs
 
 
-def _make(jobs: dict[tuple[str, int], Job], pool: Executor, store: RunStore, live: Live) -> list[Failure]:
+def _make(
+    jobs: dict[tuple[str, int], Job], pool: Executor, store: RunStore, live: Live, calls: CallLog
+) -> list[Failure]:
     """Make these runs; arms with the same recipe share theirs. Returns those that failed."""
     names: dict[str, list[tuple[str, int]]] = {}
     for name, job in jobs.items():
@@ -108,12 +113,14 @@ def _make(jobs: dict[tuple[str, int], Job], pool: Executor, store: RunStore, liv
         for future in as_completed(futures):
             key = futures[future]
             outcome = _outcome(future, key)
+            if outcome.error is None:
+                calls.finished(key)
             for arm, seed in names[key]:
                 live.finished(arm, seed, outcome)
                 if outcome.error is not None:
                     log = store.log(key)
                     failed.append(Failure(arm, seed, outcome.error, str(log) if log.exists() else ""))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, CheckpointError):  # the latter: nothing can be written there any more
         if isinstance(pool, WorkerPool):
             pool.stop()
         for future in futures:

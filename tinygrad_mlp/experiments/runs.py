@@ -155,6 +155,11 @@ class RunStore:
         """Where its worker writes what it prints, also when it dies."""
         return self.folder / f"{key}.log"
 
+    @property
+    def calls(self) -> Path:
+        """Folder in which the calls that made runs are noted."""
+        return self.folder / "calls"
+
     def __contains__(self, key: str) -> bool:
         return self.path(key).is_file()
 

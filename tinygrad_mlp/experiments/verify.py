@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any, cast
 
 from tinygrad_mlp.errors import ArgumentError, CheckpointError
+from tinygrad_mlp.experiments.calls import Call, read_calls
 from tinygrad_mlp.experiments.rebuild import rebuild
 from tinygrad_mlp.experiments.report.document import make_document
 from tinygrad_mlp.experiments.report.html import render_html
 from tinygrad_mlp.experiments.report.manifest import (
     FORMAT,
+    describe_calls,
     describe_cells,
     describe_makers,
     describe_runs,
@@ -157,9 +159,21 @@ def _check_numbers(
     yield Check("facts", not wrong, _not_as_said(wrong, "the runs say") if wrong else "as the runs say")
     of = {entry["name"]: [runs[one["key"]] for one in entry["runs"]] for entry in manifest["arms"]}
     failed = [Failure(**entry) for entry in manifest["failed"]]
-    results = Results(study, of, failed, manifest["seeds"], manifest["made"])
+    calls, check = _check_calls(manifest, RunStore(folder / manifest["runs_folder"]).calls, runs)
+    yield check
+    results = Results(study, of, failed, manifest["seeds"], calls)
     yield from _check_cells(manifest, describe_cells(all_tables(results)), code is not None)
     yield from _check_texts(folder, manifest, results, code is not None)
+
+
+def _check_calls(manifest: Mapping[str, Any], folder: Path, runs: Mapping[str, Run]) -> tuple[tuple[Call, ...], Check]:
+    """The calls that made the runs, and whether they are those of the manifest."""
+    try:
+        calls = read_calls(folder, runs)
+    except CheckpointError as error:
+        return (), Check("calls", False, str(error))
+    same = describe_calls(calls) == manifest["calls"]
+    return calls, Check("calls", same, "as noted beside the runs" if same else f"{folder}: other calls than reported")
 
 
 def _check_study(manifest: Mapping[str, Any], code: Study) -> Check:
@@ -234,7 +248,7 @@ def _check_texts(folder: Path, manifest: Mapping[str, Any], results: Results, wi
     if manifest["report_made_with"] != describe_makers():
         yield Check("texts", True, "not written again: the report was made with other versions of its software")
         return
-    document = make_document(results, manifest["command"], manifest["seconds"])
+    document = make_document(results, manifest["command"])
     files = render_texts(results, document)
     svgs = {picture: folder / "figures" / f"{picture.name}.svg" for picture in document.pictures}
     if all(path.is_file() for path in svgs.values()):

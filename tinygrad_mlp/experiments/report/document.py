@@ -94,7 +94,7 @@ class Document:
         return tuple(block for section in self.sections for block in section.blocks if isinstance(block, Picture))
 
 
-def make_document(results: Results, command: str, seconds: float | None) -> Document:
+def make_document(results: Results, command: str) -> Document:
     """Put everything in its order. Figures are not drawn yet."""
     tables = all_tables(results)
     study = results.study
@@ -102,7 +102,7 @@ def make_document(results: Results, command: str, seconds: float | None) -> Docu
         study.title,
         study.source,
         study.notes,
-        _facts(results, command, seconds),
+        _facts(results, command),
         _tally(tables),
         len(results.failed),
         tuple(name for name, runs in results.runs.items() if not runs),
@@ -151,7 +151,7 @@ def _tally(tables: Iterable[Table]) -> tuple[tuple[str, int], ...]:
     return tuple((verdict, counts[verdict]) for verdict in order if counts[verdict])
 
 
-def _facts(results: Results, command: str, seconds: float | None) -> tuple[tuple[str, str], ...]:
+def _facts(results: Results, command: str) -> tuple[tuple[str, str], ...]:
     runs = [run for of in results.runs.values() for run in of]
     seeds = sorted({run.seed for run in runs})
     machines = [cast("dict[str, Any]", run.facts.get("machine", {})) for run in runs]
@@ -166,17 +166,25 @@ def _facts(results: Results, command: str, seconds: float | None) -> tuple[tuple
         ("CPU", ", ".join(dict.fromkeys(str(machine["cpu"]) for machine in machines if "cpu" in machine))),
         ("Command", command),
         ("Training, all runs together", _duration(sum(run.measures["seconds"] for run in runs))),
-        ("Time that the last call took", "" if seconds is None else _duration(seconds) + _made(results)),
+        ("Training on the clock", _time(results)),
     )
     return tuple((label, words) for label, words in found if words)
 
 
-def _made(results: Results) -> str:
-    """So many of the runs were made in that time; the others were there already."""
-    if results.made is None:
+def _time(results: Results) -> str:
+    """`3 h 12 min, in 3 calls, by 2 processes`, and what these calls have to do with other runs, if anything."""
+    if not results.calls:
         return ""
-    is_part = results.made < len(results.by_key)
-    return f"; it made {results.made:,} of these runs" if is_part else "; it made all these runs"
+    made = {key for call in results.calls for key in call.runs}
+    here = made & set(results.by_key)
+    others = len(made - here)
+    processes = sorted({call.processes for call in results.calls if call.processes is not None})
+    words = f"{_duration(sum(call.seconds for call in results.calls))}, in {_count(len(results.calls), 'call')}"
+    if processes:
+        words += f", by {' or '.join(map(str, processes))} process" + ("" if processes == [1] else "es")
+    if len(here) < len(results.by_key):
+        words += f", which made {len(here):,} of these runs"
+    return words + (f"; they made {_count(others, 'other run')}, too" if others else "")
 
 
 def _count(number: int, thing: str) -> str:

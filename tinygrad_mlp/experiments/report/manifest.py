@@ -8,18 +8,28 @@ import math
 import platform
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, cast
 
+from tinygrad_mlp.experiments.calls import Call
 from tinygrad_mlp.experiments.results import Results
 from tinygrad_mlp.experiments.runs import Run, hash_of_files
 from tinygrad_mlp.experiments.study import Study
 from tinygrad_mlp.experiments.tables import Table
 
-__all__ = ["FORMAT", "describe_cells", "describe_makers", "describe_runs", "describe_study", "manifest_text"]
+__all__ = [
+    "FORMAT",
+    "describe_calls",
+    "describe_cells",
+    "describe_makers",
+    "describe_runs",
+    "describe_study",
+    "manifest_text",
+]
 
-FORMAT = "tinygrad_mlp report 2"
+FORMAT = "tinygrad_mlp report 3"
 _PACKAGES = ("tinygrad_mlp", "numpy", "scipy", "matplotlib", "jinja2")
 
 
@@ -55,7 +65,6 @@ def manifest_text(
     files: Mapping[str, bytes],
     *,
     command: str,
-    seconds: float | None,
     runs_folder: str,
 ) -> str:
     """The text of manifest.json, a line for each run, cell and file."""
@@ -65,9 +74,8 @@ def manifest_text(
         "format": FORMAT,
         "study": described["study"],
         "command": command,
-        "seconds": seconds,
         "seeds": results.seeds,
-        "made": results.made,
+        "calls": describe_calls(results.calls),
         "runs_folder": runs_folder,
         **describe_runs(runs.values()),
         "report_made_with": describe_makers(),
@@ -95,6 +103,11 @@ def describe_runs(runs: Iterable[Run]) -> dict[str, Any]:
         "data": _unlike(run.facts.get("data", {}) for run in runs),
         "machines": _unlike(run.facts.get("machine", {}) for run in runs),
     }
+
+
+def describe_calls(calls: Iterable[Call]) -> list[dict[str, Any]]:
+    """In what time runs were made; of their keys those that the call's file has."""
+    return [{**asdict(call), "runs": list(call.runs)} for call in calls]
 
 
 def describe_makers() -> dict[str, str]:

@@ -30,7 +30,6 @@ def write_report(
     folder: str | Path,
     *,
     command: str = "",
-    seconds: float | None = None,
     runs: str | Path | None = None,
 ) -> list[Path]:
     """Write a report of a study's runs; the same results give the same bytes. Returns the paths, the page first.
@@ -46,8 +45,8 @@ def write_report(
         The runs.
     folder:
         Where to write. Figures that an older report left there and this one has not are removed.
-    command, seconds:
-        How the runs were made and how long that took, to be printed.
+    command:
+        How the runs were made, to be printed.
     runs:
         Folder in which runs are kept, by default `folder`/runs; the page links to their files.
 
@@ -59,12 +58,12 @@ def write_report(
     """
     folder = Path(folder)
     runs_folder = "runs" if runs is None else Path(os.path.relpath(runs, folder)).as_posix()
-    document = make_document(results, command, seconds)
+    document = make_document(results, command)
     drawn, pictures = _draw(document)
     folder.mkdir(parents=True, exist_ok=True)  # a link to a run is made where its file can be reached from here
     page = render_html(document, pictures, folder, runs_folder)
     files = {"report.html": page.encode(), **render_texts(results, document), **drawn}
-    manifest = manifest_text(results, document.tables, files, command=command, seconds=seconds, runs_folder=runs_folder)
+    manifest = manifest_text(results, document.tables, files, command=command, runs_folder=runs_folder)
     _remove_older(folder, set(files))
     for name, content in [*files.items(), ("manifest.json", manifest.encode())]:
         path = folder / name
@@ -83,14 +82,12 @@ def render_texts(results: Results, document: Document) -> dict[str, bytes]:
     }
 
 
-def write_summary(
-    results: Results, folder: str | Path, *, command: str = "", seconds: float | None = None
-) -> list[Path]:
+def write_summary(results: Results, folder: str | Path, *, command: str = "") -> list[Path]:
     """Write what is small enough for a repository: all numbers, as `<study>.csv` and `<study>.md`; returns both paths.
 
-    `command` and `seconds` as for `write_report`. Raises `OSError` where writing fails.
+    `command` as for `write_report`. Raises `OSError` where writing fails.
     """
-    document = make_document(results, command, seconds)
+    document = make_document(results, command)
     files = {".csv": render_csv(results), ".md": render_markdown(document, pictures=False)}
     paths = [Path(folder) / f"{results.study.name}{suffix}" for suffix in files]
     for path, text in zip(paths, files.values(), strict=True):
