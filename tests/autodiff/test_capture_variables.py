@@ -252,3 +252,61 @@ def test_a_variable_that_is_gone_is_missed_as_eagerly() -> None:
     del globals()["factor"]
     with pytest.raises(NameError):
         captured(X)
+
+
+class Scaled(nn.Module):
+    """Reads a variable of this module in `forward`, another in what that calls, and one in eval mode only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        output = self.scaled(self.linear(x))
+        return output if self.training else output + offset
+
+    def scaled(self, x: Tensor) -> Tensor:
+        return x * factor
+
+
+offset: Any = 0.0
+
+
+@pytest.mark.parametrize(("name", "is_training"), [("factor", True), ("factor", False), ("offset", False)])
+def test_what_the_forward_of_a_net_reads(name: str, is_training: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    tg.manual_seed(0)
+    net = nn.Sequential(Scaled(), nn.ReLU()).train(is_training)
+    step = capture(net.forward)
+    for value in (1.0, 1.0, 1.0, 2.5, 2.5, 2.5, 1.0):
+        monkeypatch.setitem(globals(), name, value)
+        assert bits(step(X)) == bits(net(X))
+    assert len(step.recordings) == 2
+
+
+def test_what_the_forward_of_a_net_does_not_read_is_not_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = nn.Sequential(Scaled(), nn.ReLU())
+    step = capture(net.forward)
+    for value in range(6):
+        monkeypatch.setitem(globals(), "unused", value)
+        step(X)
+    assert len(step.recordings) == 1
+
+
+def counting(x: Tensor) -> Tensor:
+    globals()["unused"] = unused + 1
+    return x * 2
+
+
+class Counting(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return counting(x)
+
+
+def test_a_forward_that_counts_stays_as_it_is() -> None:
+    step = capture(Counting())
+    with pytest.warns(CaptureWarning, match="'unused' has changed"):
+        for calls in range(1, 30):
+            before = unused
+            step(X)
+            assert unused - before >= 1, calls
+    assert step.stays_eager

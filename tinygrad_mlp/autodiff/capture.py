@@ -63,9 +63,9 @@ def capture(step: Callable[P, R], *, fuse: bool = True) -> Captured[P, R]:
     memory in each replay, so clone one that is to be kept. It records anew when shapes, dtypes, training mode,
     parameters, options in use or the number of threads change, and when a variable that its code reads does: one of
     its module or of a function around it, or an attribute or dict entry that the code names. The code of functions and
-    methods of its module that it uses counts, too. What changes elsewhere, in a list or where a net's `forward` looks
-    outside of the net, must be an argument, a Tensor that is written in place, or an attribute of a net's modules.
-    After eight different recordings it warns once, and runs the step as it is.
+    methods of its module that it uses counts, too, and so does that of the `forward` of its nets. What changes
+    elsewhere, such as in a list, must be an argument, a Tensor that is written in place, or an attribute of a net's
+    modules. After eight different recordings it warns once, and runs the step as it is.
 
     Raises
     ------
@@ -89,9 +89,17 @@ def capture(step: Callable[P, R], *, fuse: bool = True) -> Captured[P, R]:
 class Captured(Generic[P, R]):
     """A step and its recordings; `capture` makes it."""
 
-    def __init__(self, step: Callable[P, R], warn: Callable[[str], object] | None = None, *, fuse: bool = True) -> None:
+    def __init__(
+        self,
+        step: Callable[P, R],
+        warn: Callable[[str], object] | None = None,
+        *,
+        fuse: bool = True,
+        reads: Sequence[Callable[..., Any]] = (),
+    ) -> None:
         self.step = step
         self._fuse = fuse
+        self._reads = reads  # functions that the step calls, and that may be a user's, where the step is not
         self._warn = warn
         self.recordings: list[Recording] = []
         self._last: Recording
@@ -139,7 +147,7 @@ class Captured(Generic[P, R]):
             self.stay_eager(f"it was recorded in {_MOST} different ways; {what}")
             return self.step(*args, **kwargs)
         recording = Recording(key, leaves, self.recordings, self._fuse)
-        result = recording.record(self.step, leaves)
+        result = recording.record(self.step, leaves, self._reads)
         if recording.refusal:
             self.stay_eager(recording.refusal)
         else:

@@ -57,12 +57,12 @@ class Recording:
 
     # Recording ------------------------------------------------------------------------------------------------------
 
-    def record(self, step: Callable[..., Any], leaves: list[Any]) -> Any:
-        """Run the step, then make a program of what it launched, and compare the two."""
+    def record(self, step: Callable[..., Any], leaves: list[Any], reads: Sequence[Callable[..., Any]] = ()) -> Any:
+        """Run the step, then make a program of what it launched, and compare the two; `reads` as for `Captured`."""
         if self.refusal:
             return self._as_it_is(step, leaves)
         given = [*objects_in(self._key[0]), getattr(step, "__self__", None)]
-        self.variables = VariableGuard(step, given)  # before the step changes them
+        self.variables = VariableGuard([step, *reads], given)  # before the step changes them
         had_gradient = {key for key, leaf in self._known.items() if leaf.grad is not None}
         with modules_noted(self._modules):
             recorder, result = self._watched(step, leaves)
@@ -70,7 +70,9 @@ class Recording:
             _undo(recorder)
             self.refusal = "it writes into an argument, of which a replay has a copy"
             return self._as_it_is(step, leaves)
-        self._net = NetGuard(list(self._modules.values()))
+        modules = list(self._modules.values())
+        self._net = NetGuard(modules)
+        self.variables.add([module.forward for module in modules])
         outputs, self._outline = flatten(result)
         self.refusal = recorder.refusal or self._refusal()
         if self.refusal:

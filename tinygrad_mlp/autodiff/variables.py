@@ -8,7 +8,7 @@ too many costs a recording at most.
 from __future__ import annotations
 
 import dis
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from inspect import getattr_static
 from operator import itemgetter
@@ -30,19 +30,26 @@ class VariableGuard:
 
     Parameters
     ----------
-    step:
-        Its code is looked through, and that of functions and methods of the same module that it uses.
+    functions:
+        The step, and what else it calls. Their code is looked through, and that of functions and methods of the same
+        modules that they use; not that of this package.
     objects:
-        What it is given besides Tensors, arrays and plain values.
+        What the step is given besides Tensors, arrays and plain values.
     """
 
     __slots__ = ("_cells", "_entries")
 
-    def __init__(self, step: Callable[..., Any], objects: list[Any]) -> None:
-        reached = _Reached(step, objects)
+    def __init__(self, functions: Iterable[Callable[..., Any]], objects: list[Any]) -> None:
+        self._entries: list[tuple[Mapping[str, Any], str, Any, bool]] = []
+        self._cells: list[tuple[CellType, str, Any, bool]] = []
+        self.add(functions, objects)
+
+    def add(self, functions: Iterable[Callable[..., Any]], objects: Iterable[Any] = ()) -> None:
+        """Watch what these functions read, too."""
+        reached = _Reached(functions, objects)
         entries = sorted(reached.entries.values(), key=itemgetter(1))
-        self._entries = [(*entry, is_plain(entry[2])) for entry in entries]
-        self._cells = [(*cell, is_plain(cell[2])) for cell in reached.cells.values()]
+        self._entries += [(*entry, is_plain(entry[2])) for entry in entries]
+        self._cells += [(*cell, is_plain(cell[2])) for cell in reached.cells.values()]
 
     def changed(self) -> str:
         """The name of one that has changed; empty if none has."""
@@ -58,23 +65,23 @@ class VariableGuard:
 
 
 class _Reached:
-    """All variables, attributes and dict entries that a step can reach by the names in its code."""
+    """All variables, attributes and dict entries that functions of the user's can reach by the names in their code."""
 
-    def __init__(self, step: Callable[..., Any], objects: list[Any]) -> None:
+    def __init__(self, functions: Iterable[Callable[..., Any]], objects: Iterable[Any]) -> None:
         self.entries: dict[tuple[int, str], tuple[Mapping[str, Any], str, Any]] = {}
         self.cells: dict[int, tuple[CellType, str, Any]] = {}
         self._names: set[str] = set()
         self._keys: set[str] = set()
-        function = _function_of(step)
-        if function is None or (function.__module__ or "").startswith("tinygrad_mlp."):  # a net, or the Trainer's step
+        begin = [each for each in functions if _is_of_the_user(each)]
+        if not begin:
             return
-        self._module = function.__globals__
+        self._namespaces = [function.__globals__ for function in map(_function_of, begin) if function is not None]
         known = -1
         while known < len(self._names) + len(self._keys):  # each function that is reached may add some
             known = len(self._names) + len(self._keys)
             self.entries, self.cells = {}, {}
             seen: dict[int, Any] = {}
-            left = [step, *objects]
+            left = [*begin, *objects]
             while left:
                 value = left.pop()
                 if id(value) not in seen:
@@ -101,14 +108,15 @@ class _Reached:
 
     def _read_by(self, function: FunctionType) -> Iterator[Any]:
         yield vars(function).get("__wrapped__")
-        if function.__globals__ is not self._module:
+        variables = function.__globals__
+        if not any(variables is namespace for namespace in self._namespaces):
             return
         for code in _codes(function.__code__):
             self._names.update(code.co_names)
             self._keys.update([constant for constant in code.co_consts if isinstance(constant, str)])
             for name in _globals_read(code):
-                if name in self._module:  # else it is one of Python's own
-                    yield self._entry(self._module, name)
+                if name in variables:  # else it is one of Python's own
+                    yield self._entry(variables, name)
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
             _, _, content = self.cells.setdefault(id(cell), (cell, name, _content(cell)))
             yield content
@@ -141,6 +149,12 @@ class _Reached:
 def _is_value(member: Any) -> bool:
     """Whether a module or a class has it as a variable, and not to be called."""
     return member is not _ABSENT and not isinstance(member, _CODE)
+
+
+def _is_of_the_user(step: Any) -> bool:
+    """Whether this is code of somebody else: not a layer, a loss or the Trainer's step."""
+    function = _function_of(step)
+    return function is not None and not (function.__module__ or "").startswith("tinygrad_mlp.")
 
 
 def _function_of(step: Any) -> FunctionType | None:

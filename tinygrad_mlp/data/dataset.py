@@ -149,7 +149,7 @@ class TensorDataset(BatchDataset):
         super().__init__(name, split)
         if not tensors:
             raise ArgumentError("TensorDataset: got no tensors, expected one or more")
-        self.arrays = [self._unwrap(position, tensor) for position, tensor in enumerate(tensors)]
+        self.arrays = tuple(self._unwrap(position, tensor) for position, tensor in enumerate(tensors))
         lengths = [len(array) for array in self.arrays]
         if len(set(lengths)) > 1:
             raise ShapeError(f"TensorDataset: the tensors have {lengths} rows, expected the same number in each")

@@ -74,6 +74,7 @@ _FLAGS: dict[str, Any] = {"fastmath": {"contract"}, "error_model": "numpy", "nog
 _INLINE_FLAGS: dict[str, Any] = {**_FLAGS, "forceinline": True}
 # In a kernel that only adds up, reordering is what lets the compiler use vectors.
 _SUM_FLAGS: dict[str, Any] = {**_FLAGS, "fastmath": {"contract", "reassoc", "nsz"}}
+_PYTHON_FLAGS: dict[str, Any] = {**_FLAGS, "fastmath": False}
 
 # Below this much work (elements, or as many multiply-adds as take as long) a second thread costs more than it brings:
 # some 3 us of one thread, where the team takes half a microsecond to share it.
@@ -145,7 +146,7 @@ class Kernel:
         flat: bool,
         compiled: bool,
         parallel: bool,
-        sums_only: bool,
+        flags: dict[str, Any],
         draws_from: tuple[str, ...] = (),
     ) -> None:
         parameters = list(inspect.signature(function).parameters)
@@ -164,7 +165,7 @@ class Kernel:
         self.compiled = compiled
         self.parallel = parallel
         self.has_status = parameters[-1] == "status"
-        self.flags = _SUM_FLAGS if sums_only else _FLAGS
+        self.flags = flags
         self.arrays: tuple[int, ...] = ()  # which parameters are arrays
         self.serial_code: Callable[..., None] | None = None if compiled else function
         self.threaded_code: Callable[..., None] | None = None
@@ -221,6 +222,7 @@ def kernel(
     compiled: bool = True,
     parallel: bool = False,
     sums_only: bool = False,
+    as_python: bool = False,
     draws_from: tuple[str, ...] = (),
 ) -> Callable[[Callable[..., None]], Kernel]:
     """Declare a kernel.
@@ -240,12 +242,15 @@ def kernel(
         `launch(..., work=n)` decides by n.
     sums_only:
         It does nothing but add up, so that the compiler may reorder its additions (always in the same way).
+    as_python:
+        It has the bits of the same lines of Python: a product is rounded before anything is added to it.
     draws_from:
         Names of the parameters of which it reads some rows alone.
     """
 
     def declare(function: Callable[..., None]) -> Kernel:
-        declared = Kernel(function, writes, flat, compiled, parallel, sums_only, draws_from)
+        flags = _SUM_FLAGS if sums_only else _PYTHON_FLAGS if as_python else _FLAGS
+        declared = Kernel(function, writes, flat, compiled, parallel, flags, draws_from)
         other = KERNELS.get(declared.name)
         if other is not None and other.function.__module__ != function.__module__:  # a reloaded module may declare anew
             raise ArgumentError(f"two kernels are called {declared.name!r}; names identify them in a recording")

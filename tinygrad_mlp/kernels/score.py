@@ -1,4 +1,7 @@
-"""Add up over the batches of an epoch how a net has done: the losses, and how many labels it was right about."""
+"""Add up over the batches of an epoch how a net has done: the losses, and how many labels it was right about.
+
+With the bits of `train.metrics.Mean`, which does it in Python.
+"""
 
 import numpy as np
 
@@ -7,14 +10,14 @@ from tinygrad_mlp.kernels.launch import Array, kernel
 __all__ = ["add_loss", "add_scores"]
 
 
-@kernel(writes=("loss_sum", "counts"))
+@kernel(writes=("loss_sum", "counts"), as_python=True)
 def add_loss(loss: Array, samples: int, loss_sum: Array, counts: Array) -> None:
     """Add the mean loss (1,) of a batch, times its samples, to loss_sum (1,) float64, and these to counts[2]."""
     loss_sum[0] += np.float64(loss[0]) * samples
     counts[2] += samples
 
 
-@kernel(writes=("loss_sum", "counts"))
+@kernel(writes=("loss_sum", "counts"), as_python=True)
 def add_scores(loss: Array, logits: Array, labels: Array, loss_sum: Array, counts: Array) -> None:
     """The same, and how many of the labels (N,) have the largest of their logits (N, C); NaN is the largest of all.
 

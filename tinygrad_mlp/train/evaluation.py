@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, SupportsIndex, TypeAlias, TypedDict, cast
@@ -34,10 +34,13 @@ __all__ = [
     "check_part",
     "check_shift",
     "evaluate",
+    "fields_of",
     "has_labels",
     "in_eval_mode",
+    "only_target",
     "outputs",
     "predict",
+    "scored",
 ]
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -118,16 +121,28 @@ def evaluate(
     check_dataset("evaluate", dataset)
     if isinstance(dataset, BatchDataset):
         dataset.record_use()
+    return scored(net, dataset, batch_size, loss, flip=flip, shift=shift)
+
+
+def scored(
+    net: Module, dataset: Dataset, batch_size: int, loss: Loss, *, flip: bool = False, shift: int = 0
+) -> ClassificationReport | LossReport:
+    """What `evaluate` returns, without counting a use."""
     scores = Scores(loss, dataset)
     with in_eval_mode(net), no_grad():
         for output, targets in _outputs(net, dataset, batch_size, _views(flip, shift)):
-            if len(targets) != 1:
-                raise ArgumentError(
-                    f"evaluate: a sample of {dataset!r} has {1 + len(targets)} field(s), expected two, input and "
-                    "target; predict needs no targets"
-                )
-            scores.add(output, targets[0])
+            scores.add(output, only_target(dataset, targets))
     return scores.report()
+
+
+def only_target(dataset: Dataset, targets: Sequence[Tensor]) -> Tensor:
+    """The target of a batch. Raises `ArgumentError` where there is none, or several."""
+    if len(targets) != 1:
+        raise ArgumentError(
+            f"evaluate: a sample of {dataset!r} has {1 + len(targets)} field(s), expected two, input and target; "
+            "predict needs no targets"
+        )
+    return targets[0]
 
 
 class Scores:
@@ -210,12 +225,11 @@ def _views(flip: bool, shift: int) -> list[_View]:
 
 def _outputs(
     net: Module, dataset: Dataset, batch_size: int, views: list[_View]
-) -> Iterator[tuple[Tensor, tuple[Tensor, ...]]]:
+) -> Iterator[tuple[Tensor, list[Tensor]]]:
     """Output and target of each batch; instead of one target there may be none or several."""
     first = 0
     for batch in DataLoader(dataset, batch_size):
-        fields = cast("tuple[Tensor, ...]", batch if isinstance(batch, tuple) else (batch,))
-        x, targets = fields[0], fields[1:]
+        x, *targets = fields_of(batch)
         output = net(x)
         for view in views[1:]:
             output = output + net(_seen(dataset, slice(first, first + len(x)), x, view))
@@ -223,6 +237,11 @@ def _outputs(
             output = output * (1 / len(views))
         yield output, targets
         first += len(x)
+
+
+def fields_of(batch: Any) -> tuple[Tensor, ...]:
+    """Input and targets of a batch, which may be the input alone."""
+    return cast("tuple[Tensor, ...]", batch if isinstance(batch, tuple) else (batch,))
 
 
 def _seen(dataset: Dataset, rows: slice, x: Tensor, view: _View) -> Tensor:

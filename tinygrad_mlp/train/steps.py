@@ -11,14 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinygrad_mlp.autodiff.capture import Captured
+from tinygrad_mlp.autodiff.structure import is_plain
 from tinygrad_mlp.data.dataset import BatchDataset, draw, set_epoch
 from tinygrad_mlp.errors import CaptureError
 from tinygrad_mlp.train.interrupt import say
+from tinygrad_mlp.train.weighting import ignored_label
 
 if TYPE_CHECKING:
     from tinygrad_mlp.train.trainer import Trainer
 
-__all__ = ["Steps"]
+__all__ = ["Steps", "is_unlike"]
 
 # Steps are made one after the other for so many seconds before anybody looks at Ctrl-C, the clock or the progress bar.
 _AT_A_TIME, _MOST = 0.05, 1000
@@ -32,14 +34,28 @@ class Steps:
     """
 
     def __init__(self, trainer: Trainer, is_captured: bool) -> None:
-        self._trainer = trainer
+        self._trainer, self._is_captured = trainer, is_captured
         dataset = trainer.loader.dataset
         self._draws_inside = isinstance(dataset, BatchDataset) and dataset.is_capturable
-        step: Callable[..., None] = self._drawn_step if self._draws_inside else self._step
-        self._captured = Captured(step, warn=_say_eager) if is_captured else None
+        self._captured: Captured[..., None] | None = None
+        self._made_for: tuple[Any, ...] = ()
         self._seconds = _AT_A_TIME  # of a step
         self.finished = 0
         """How many steps of those that were last begun are done."""
+        self._follow()
+
+    def _follow(self) -> None:
+        """Make the captured step for what the Trainer has: a callback may give it another loss, or limit."""
+        trainer = self._trainer
+        uses = (trainer.net, trainer.optimizer, trainer.loss, trainer.schedule, trainer.average)
+        now = (*uses, trainer.schedule_every, trainer.clip_norm)
+        if not is_unlike(now, self._made_for):
+            return
+        self._made_for = now
+        trainer.sums.ignored = ignored_label(trainer.loss, trainer.loader.dataset)
+        if self._is_captured:
+            step: Callable[..., None] = self._drawn_step if self._draws_inside else self._step
+            self._captured = Captured(step, warn=_say_eager, reads=(trainer.loss_and_output, trainer.loss))
 
     def epoch(self) -> Iterator[tuple[NDArray[np.int64], Callable[[], None]]]:
         """For what is left of the epoch, the positions of samples (steps, B), and what makes the steps on them."""
@@ -58,6 +74,7 @@ class Steps:
 
     def _make(self, positions: NDArray[np.int64]) -> None:
         self.finished, start = 0, time.perf_counter()
+        self._follow()
         trainer = self._trainer
         if not self._draws_inside:
             batch = self.batch(positions[0])
@@ -104,6 +121,13 @@ class Steps:
     def _step(self, x: Any, y: Any) -> None:
         loss, output = self._trainer.training_step(x, y)
         self._trainer.sums.add(loss, output, y)
+
+
+def is_unlike(now: tuple[Any, ...], before: tuple[Any, ...]) -> bool:
+    """Whether something is another object than before, or, of plain values, another value."""
+    if len(now) != len(before):
+        return True
+    return any(a is not b and not (is_plain(a) and is_plain(b) and a == b) for a, b in zip(now, before, strict=True))
 
 
 def _say_eager(reason: str) -> None:

@@ -42,7 +42,6 @@ from tinygrad_mlp.train.settings import describe_run, describe_schedule, differe
 from tinygrad_mlp.train.state import EpochSums, Undo, copy_of_weights, gather
 from tinygrad_mlp.train.steps import Steps
 from tinygrad_mlp.train.validation import Validation
-from tinygrad_mlp.train.weighting import ignored_label
 
 __all__ = ["Trainer"]
 
@@ -96,8 +95,8 @@ class Trainer:
     callbacks:
         Code of your own; see `Callback`.
     capture:
-        Record a step once and replay it: faster, with the same bits; see `tg.capture`. By default yes, unless a
-        subclass has a `training_step` of its own, whose Python code a replay would not run.
+        Record a step once and replay it, in training and validation: faster, with the same bits; see `tg.capture`. By
+        default yes, unless a subclass has a `training_step` of its own, whose Python code a replay would not run.
     config:
         Settings of your own to keep in config.json, such as command-line arguments.
     resume_command:
@@ -342,12 +341,11 @@ class Trainer:
         drawn = train if self.augmentation is None else AugmentedImages(train, self.augmentation, self.seed)
         self.loader = DataLoader(drawn, self.batch_size, shuffle=True, drop_last=self.drop_last, seed=self.seed)
         self.val = val
-        self.sums.ignored = ignored_label(self.loss, train)
         self.undo = Undo(self.net)
         is_own = type(self).training_step is Trainer.training_step
         captured = is_own if self.capture is None else self.capture
         self._steps = Steps(self, captured)
-        self._validation = None if val is None else Validation(self, val, captured)
+        self._validation = None if val is None else Validation(self, captured)
         settings = describe_run(self, train, val)
         if not self.settings:
             begin(self, settings)
