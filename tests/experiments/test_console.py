@@ -1,6 +1,7 @@
 """The command line of a study: it runs, reports, goes on, and says what is wrong."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -124,10 +125,10 @@ def test_a_part_is_not_published(made: list[Any], capsys: pytest.CaptureFixture[
 
 def test_how_long_all_calls_took(made: list[Any]) -> None:
     assert main(STUDY, ["--seeds", "2", "--publish", "published"]) == 0
-    assert "- Training on the clock: 0 s, in 1 call\n" in Path("published/small.md").read_text()
+    assert re.search(r"- Training on the clock: \d+ s, in 1 call\n", Path("published/small.md").read_text())
     assert main(STUDY, ["--publish", "published"]) == 0
     text = Path("published/small.md").read_text()
-    assert "- Training on the clock: 0 s, in 2 calls\n" in text
+    assert re.search(r"- Training on the clock: \d+ s, in 2 calls\n", text)
     assert main(STUDY, ["--so-far", "--publish", "published"]) == 0  # this one made nothing
     assert "in 2 calls\n" in Path("published/small.md").read_text()
 

@@ -125,6 +125,32 @@ def test_a_folder_that_cannot_be_written_stops_it(trained: list[Any], tmp_path: 
         run(STUDY, out=tmp_path, executor=AtOnce(), progress=False)
 
 
+def test_a_record_that_was_damaged_stops_it_at_once(trained: list[Any], tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "calls"
+    folder.mkdir(parents=True)
+    (folder / "2026.json").write_text("{")
+    with pytest.raises(CheckpointError, match=r"2026\.json"):
+        run(STUDY, out=tmp_path, executor=AtOnce(), progress=False)
+    assert trained == []
+
+
+def test_runs_before_ctrl_c_are_noted(trained: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the executor works when it is asked to."""
+
+    def interrupted(recipe: Recipe, seed: int) -> Run:
+        if seed == 1:
+            raise KeyboardInterrupt
+        return made_run(recipe, seed)
+
+    monkeypatch.setattr(workers, "train_run", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(STUDY, out=tmp_path, executor=AtOnce(), progress=False)
+    (call,) = read_calls(RunStore(tmp_path / "runs").calls)
+    assert sorted(call.runs) == list(RunStore(tmp_path / "runs"))
+    assert len(call.runs) == 2
+    assert call.processes is None
+
+
 def test_bad_arguments(trained: list[Any], tmp_path: Path) -> None:
     for options in ({"seeds": 0}, {"workers": 0}, {"workers": 1, "executor": AtOnce()}):
         with pytest.raises(ArgumentError):
@@ -202,7 +228,7 @@ def test_killed_at_any_moment_it_goes_on(how: int, start: Callable[[], subproces
     assert output.count("seed") == 24 - len(kept)  # only the rest was made
     assert all(store.path(key).stat().st_mtime_ns == when for key, when in kept.items())
     assert sorted(store) == sorted(run_key(SMALL, seed) for seed in range(24))
-    before, after = read_calls(store.calls, set(store))
+    before, after = read_calls(store.calls)
     assert set(before.runs) <= set(kept)  # a parent that is killed has not noted what its workers finished just then
     assert sorted(after.runs) == sorted(set(store) - set(kept))
     assert before.processes == after.processes == 2

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tinygrad_mlp.errors import ArgumentError, CheckpointError, DataError
 from tinygrad_mlp.experiments import statistics
-from tinygrad_mlp.experiments.calls import Call, read_calls
+from tinygrad_mlp.experiments.calls import Call, calls_that_made, read_calls
 from tinygrad_mlp.experiments.claims import Verdict, judge
 from tinygrad_mlp.experiments.runs import Run, RunStore, run_key
 from tinygrad_mlp.experiments.study import Comparison, Study
@@ -206,5 +206,5 @@ def load_results(
         for run in runs[arm.name]:
             if run.recipe != arm.recipe:
                 raise CheckpointError(f"{store.path(run.key)}: it is a run of another recipe than arm {arm.name!r}")
-    calls = read_calls(store.calls, {run.key for of in runs.values() for run in of})
+    calls = calls_that_made((run.key for of in runs.values() for run in of), read_calls(store.calls))
     return Results(study, runs, failed, study.seeds if seeds is None else seeds, calls)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinygrad_mlp.errors import ArgumentError, CheckpointError
-from tinygrad_mlp.experiments.calls import CallLog
+from tinygrad_mlp.experiments.calls import CallLog, read_calls
 from tinygrad_mlp.experiments.live import Live, make_live
 from tinygrad_mlp.experiments.results import Failure, Results, load_results
 from tinygrad_mlp.experiments.runs import RunStore, run_key
@@ -75,13 +75,16 @@ def run(
     jobs = _jobs(study, study.seeds if seeds is None else check_count("run", "seeds", seeds), store)
     for arm in study.arms:  # before anything is trained
         load_splits(arm.recipe.data, arm.recipe.standardize, arm.recipe.validation, 0)
+    read_calls(store.calls)  # whether they can be
     left = {name: job for name, job in jobs.items() if job.key not in store}
     live = make_live(jobs, store, progress)
     failed: list[Failure] = []
     if left:
         store.folder.mkdir(parents=True, exist_ok=True)
         pool = executor or WorkerPool(workers, store.folder)
-        with CallLog(store.calls, pool.workers if isinstance(pool, WorkerPool) else None) as calls, live:
+        keys = {job.key for job in left.values()}
+        processes = min(pool.workers, len(keys)) if isinstance(pool, WorkerPool) else None
+        with CallLog(store.calls, processes) as calls, live:
             failed = _make(left, pool, store, live, calls)
         if executor is None:
             pool.shutdown()
@@ -107,9 +110,11 @@ def _make(
     for name, job in jobs.items():
         names.setdefault(job.key, []).append(name)
     unique = {job.key: job for job in jobs.values()}
-    futures: dict[Future[Outcome], str] = {pool.submit(work, job): key for key, job in unique.items()}
+    futures: dict[Future[Outcome], str] = {}
     failed: list[Failure] = []
     try:
+        for key, job in unique.items():  # an executor may work here, and be interrupted
+            futures[pool.submit(work, job)] = key
         for future in as_completed(futures):
             key = futures[future]
             outcome = _outcome(future, key)
@@ -123,8 +128,9 @@ def _make(
     except (KeyboardInterrupt, CheckpointError):  # the latter: nothing can be written there any more
         if isinstance(pool, WorkerPool):
             pool.stop()
-        for future in futures:
-            future.cancel()
+        for future, key in futures.items():
+            if not future.cancel() and future.done() and _outcome(future, key).error is None:
+                calls.finished(key)  # if it was not shown yet
         raise
     return failed
 

@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from tinygrad_mlp.errors import ArgumentError, CheckpointError
-from tinygrad_mlp.experiments.calls import Call, read_calls
+from tinygrad_mlp.experiments.calls import Call, call_from, goes_on, read_calls
 from tinygrad_mlp.experiments.rebuild import rebuild
 from tinygrad_mlp.experiments.report.document import make_document
 from tinygrad_mlp.experiments.report.html import render_html
 from tinygrad_mlp.experiments.report.manifest import (
     FORMAT,
-    describe_calls,
     describe_cells,
     describe_makers,
     describe_runs,
@@ -159,21 +158,22 @@ def _check_numbers(
     yield Check("facts", not wrong, _not_as_said(wrong, "the runs say") if wrong else "as the runs say")
     of = {entry["name"]: [runs[one["key"]] for one in entry["runs"]] for entry in manifest["arms"]}
     failed = [Failure(**entry) for entry in manifest["failed"]]
-    calls, check = _check_calls(manifest, RunStore(folder / manifest["runs_folder"]).calls, runs)
-    yield check
+    calls = tuple(map(call_from, manifest["calls"]))
+    yield _check_calls(calls, RunStore(folder / manifest["runs_folder"]).calls)
     results = Results(study, of, failed, manifest["seeds"], calls)
     yield from _check_cells(manifest, describe_cells(all_tables(results)), code is not None)
     yield from _check_texts(folder, manifest, results, code is not None)
 
 
-def _check_calls(manifest: Mapping[str, Any], folder: Path, runs: Mapping[str, Run]) -> tuple[tuple[Call, ...], Check]:
-    """The calls that made the runs, and whether they are those of the manifest."""
+def _check_calls(reported: tuple[Call, ...], folder: Path) -> Check:
+    """Whether the calls that are said to have made the runs are noted beside them; one may have gone on since."""
     try:
-        calls = read_calls(folder, runs)
+        noted = read_calls(folder)
     except CheckpointError as error:
-        return (), Check("calls", False, str(error))
-    same = describe_calls(calls) == manifest["calls"]
-    return calls, Check("calls", same, "as noted beside the runs" if same else f"{folder}: other calls than reported")
+        return Check("calls", False, str(error))
+    strange = [call.began for call in reported if not any(goes_on(found, call) for found in noted)]
+    words = f"{folder}: there is no such call as reported of {', '.join(strange)}"
+    return Check("calls", not strange, words if strange else "as noted beside the runs")
 
 
 def _check_study(manifest: Mapping[str, Any], code: Study) -> Check:

@@ -178,9 +178,9 @@ def _time(results: Results) -> str:
     made = {key for call in results.calls for key in call.runs}
     here = made & set(results.by_key)
     others = len(made - here)
-    processes = sorted({call.processes for call in results.calls if call.processes is not None})
+    processes = sorted({call.processes or 0 for call in results.calls})
     words = f"{_duration(sum(call.seconds for call in results.calls))}, in {_count(len(results.calls), 'call')}"
-    if processes:
+    if 0 not in processes:  # else an executor of the user's has made some, in threads or who knows where
         words += f", by {' or '.join(map(str, processes))} process" + ("" if processes == [1] else "es")
     if len(here) < len(results.by_key):
         words += f", which made {len(here):,} of these runs"

@@ -106,7 +106,7 @@ def describe_runs(runs: Iterable[Run]) -> dict[str, Any]:
 
 
 def describe_calls(calls: Iterable[Call]) -> list[dict[str, Any]]:
-    """In what time runs were made; of their keys those that the call's file has."""
+    """In what time runs were made: each call with all of its runs, also those that are not reported here."""
     return [{**asdict(call), "runs": list(call.runs)} for call in calls]
 
 
