@@ -285,8 +285,8 @@ def test_the_test_split_is_locked_before_anything_happens(wrap: Any, run: Path):
     ("made", "message"),
     [
         (lambda part: data.DataLoader(part, 10), "got a DataLoader, expected its data set"),
-        (lambda part: part.arrays, "got a list, expected a data set; data.TensorDataset"),
-        (lambda part: tuple(part.arrays), "got a tuple, expected a data set"),
+        (lambda part: list(part.arrays), "got a list, expected a data set; data.TensorDataset"),
+        (lambda part: part.arrays, "got a tuple, expected a data set"),
         (lambda part: 5, "got a int, expected a data set"),
     ],
     ids=["loader", "list", "tuple", "int"],
