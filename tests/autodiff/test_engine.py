@@ -747,6 +747,73 @@ def test_operators_in_place_rebind_while_recording():
     assert gradient_of(x) == [1.25, 2.25]
 
 
+def test_operators_write_where_no_graph_is_involved():
+    """Gradients that are added up, clipped by hand, velocities, views, and what NumPy shares."""
+    total, velocity = zeros(2, dtype=np.float64), Tensor(np.array([1.0, 2.0]))
+    gradients = [Tensor(np.array([1.0, 2.0])), Tensor(np.array([3.0, 4.0]))]
+    memory = total.numpy()
+    for part in gradients:
+        total += part
+        velocity *= 0.5
+        velocity -= part
+    assert memory.tolist() == [4.0, 6.0]
+    assert velocity.tolist() == [-3.25, -4.5]
+    for part in gradients:
+        part *= 0.5
+    assert gradients[1].tolist() == [1.5, 2.0]
+    table = zeros(2, 2)
+    row = table[1]
+    row += 3
+    row /= 2
+    assert table.tolist() == [[0.0, 0.0], [1.5, 1.5]]
+    for row in table:
+        row -= 1
+    assert table.tolist() == [[-1.0, -1.0], [0.5, 0.5]]
+    assert table.version == 4
+
+
+def test_further_operators_write_too():
+    numbers, flags = Tensor(np.array([7, 8])), Tensor(np.array([True, False]))
+    as_they_are = numbers, flags
+    numbers //= 2
+    numbers **= 2
+    numbers %= 10
+    flags |= Tensor(np.array([False, True]))
+    flags &= Tensor(np.array([True, False]))
+    flags ^= Tensor(np.array([True, True]))
+    assert as_they_are[0].tolist() == [9, 6]
+    assert as_they_are[1].tolist() == [False, True]
+    x = leaf(2.0)
+    y = before = x * 1.0
+    y **= 3
+    assert before.tolist() == [2.0]
+    y.sum().backward()
+    assert gradient_of(x) == [12.0]
+    with pytest.raises(GradientError, match="a leaf that requires grad"):
+        x **= 2
+    with pytest.raises(DtypeError, match=r"\*\*=: .*does not fit"):
+        numbers **= 0.5
+    with pytest.raises(ShapeError, match=r"//=: .*does not fit"):
+        numbers //= Tensor(np.array([[1, 2], [3, 4]]))
+
+
+def test_a_graph_makes_a_sum_another_tensor():
+    total = before = zeros(2, dtype=np.float64)
+    x = leaf(1.0, 2.0)
+    total += x * 3.0
+    assert before.tolist() == [0.0, 0.0]
+    total.sum().backward()
+    assert gradient_of(x) == [3.0, 3.0]
+
+
+def test_backward_notices_that_an_operator_has_changed_an_input():
+    x, w = Tensor(np.array([1.0, 2.0])), leaf(3.0, 4.0)
+    loss = (x * w).sum()
+    x += 1.0
+    with pytest.raises(GradientError, match="changed in place after the forward pass"):
+        loss.backward()
+
+
 def test_writes_in_place_under_no_grad():
     x = leaf(1.0, 4.0)
     memory = x.array
@@ -770,6 +837,8 @@ def test_writes_in_place_under_no_grad():
         (lambda x: x.add_(np.zeros(2, np.float32)), DtypeError, "do not mix"),
         (lambda x: x.long().add_(1.5), DtypeError, "would not fit into int64"),
         (lambda x: x.long().div_(2), DtypeError, "does not fit into int64"),
+        (lambda x: x.long().__iadd__(0.5), DtypeError, "would not fit into int64"),
+        (lambda x: x.__iadd__(np.zeros((3, 2))), ShapeError, "does not broadcast into"),
     ],
 )
 def test_writes_that_do_not_fit(call, error, text):

@@ -24,6 +24,7 @@ from tinygrad_mlp.kernels.launch import Array, apply_ufunc, is_array, launch
 __all__ = [
     "METHODS",
     "allclose",
+    "and_operator",
     "clamp",
     "clamp_between",
     "clip",
@@ -45,7 +46,9 @@ __all__ = [
     "maximum",
     "minimum",
     "ne",
+    "or_operator",
     "where",
+    "xor_operator",
 ]
 
 
@@ -164,15 +167,18 @@ def _bitwise(symbol: str, ufunc: np.ufunc, *inputs: Operand) -> Tensor:
     return wrap(apply_broadcast(symbol, ufunc, *arrays) if len(arrays) == 2 else apply_ufunc(ufunc, *arrays))
 
 
-def _and_operator(x: Operand, other: Operand) -> Tensor:
+def and_operator(x: Operand, other: Operand) -> Tensor:
+    """x & other, of bools and integers."""
     return _bitwise("&", np.bitwise_and, x, other)
 
 
-def _or_operator(x: Operand, other: Operand) -> Tensor:
+def or_operator(x: Operand, other: Operand) -> Tensor:
+    """x | other, of bools and integers."""
     return _bitwise("|", np.bitwise_or, x, other)
 
 
-def _xor_operator(x: Operand, other: Operand) -> Tensor:
+def xor_operator(x: Operand, other: Operand) -> Tensor:
+    """x ^ other, of bools and integers."""
     return _bitwise("^", np.bitwise_xor, x, other)
 
 
@@ -362,12 +368,12 @@ METHODS: dict[str, Callable[..., Any]] = {
     "logical_and": logical_and,
     "logical_or": logical_or,
     "logical_xor": logical_xor,
-    "__and__": _and_operator,
-    "__rand__": _and_operator,
-    "__or__": _or_operator,
-    "__ror__": _or_operator,
-    "__xor__": _xor_operator,
-    "__rxor__": _xor_operator,
+    "__and__": and_operator,
+    "__rand__": and_operator,
+    "__or__": or_operator,
+    "__ror__": or_operator,
+    "__xor__": xor_operator,
+    "__rxor__": xor_operator,
     "__invert__": _invert_operator,
     "where": _where_method,
     "masked_fill": masked_fill,

@@ -1,7 +1,8 @@
 """Writing in place, and the rules that keep gradients right.
 
-Under `no_grad` a write goes into the tensor's memory (the hand-written `p -= lr * p.grad` trains). With grad on, a leaf
-that requires grad raises; `x += y` on anything else rebinds the name to x + y. Every write bumps the version that
+A write goes into the tensor's memory, which views of it and NumPy see, where no gradient is lost by it: under `no_grad`
+(the hand-written `p -= lr * p.grad` trains), and for tensors that no graph is about. With grad on, a leaf that requires
+grad raises, and where a graph is involved `x += y` rebinds the name to x + y. Every write bumps the version that
 `backward` compares with what forward saw.
 """
 
@@ -14,9 +15,9 @@ import numpy as np
 from tinygrad_mlp.autodiff.methods import Operand
 from tinygrad_mlp.autodiff.mode import grad_enabled
 from tinygrad_mlp.autodiff.op import needs_grad
-from tinygrad_mlp.autodiff.ops.arithmetic import add, div, mul, sub
+from tinygrad_mlp.autodiff.ops.arithmetic import add, div, floor_divide, mul, pow, remainder, sub
 from tinygrad_mlp.autodiff.ops.broadcast import broadcasts_into, operands
-from tinygrad_mlp.autodiff.ops.compare import masked_fill
+from tinygrad_mlp.autodiff.ops.compare import and_operator, masked_fill, or_operator, xor_operator
 from tinygrad_mlp.autodiff.tensor import Tensor, about_to_change
 from tinygrad_mlp.errors import ArgumentError, DtypeError, GradientError, ShapeError
 from tinygrad_mlp.kernels import update as kernels
@@ -69,7 +70,9 @@ def _write(name: str, ufunc: np.ufunc, x: Tensor, other: Operand) -> Tensor:
     check_writable(name, x, other)
     a, b = operands(name, x, other)
     if a is not x.array:
-        raise DtypeError(f"{name}: the result would not fit into {x.dtype}")
+        raise DtypeError(
+            f"{name}: the result would not fit into {x.dtype}; use the op out of place, or convert x first"
+        )
     if not broadcasts_into(np.shape(b), a.shape):
         raise ShapeError(f"{name}: {np.shape(b)} does not broadcast into {a.shape}")
     launch(ufunc, a, b, a)
@@ -160,12 +163,12 @@ def masked_fill_(x: Tensor, mask: Tensor | Array, value: float | Tensor) -> Tens
 
 
 def _in_place(x: Tensor, other: Operand) -> bool:
-    """Whether `x += other` writes into x (no_grad) or rebinds the name; a leaf that requires grad raises."""
+    """Whether `x += other` writes into x, or rebinds the name, for a graph; a leaf that requires grad raises."""
     if not grad_enabled.get():
         return True
     if x.wants_grad and x.node is None:
         check_writable("in-place operator", x, other)
-    return False
+    return not (x.wants_grad or needs_grad(other))
 
 
 def iadd(x: Tensor, other: Operand) -> Tensor:
@@ -188,6 +191,23 @@ def itruediv(x: Tensor, other: Operand) -> Tensor:
     return div_(x, other) if _in_place(x, other) else div(x, other)
 
 
+def _assigning(sign: str, op: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """An operator such as `x **= other` of an op that has no kernel which writes in place."""
+
+    def operator(x: Tensor, other: Operand) -> Tensor:
+        result = op(x, other)
+        if result is NotImplemented or not _in_place(x, other):
+            return result
+        if (result.shape, result.dtype) != (x.shape, x.dtype):
+            raise (DtypeError if result.shape == x.shape else ShapeError)(
+                f"{sign}: a result of shape {result.shape} and dtype {result.dtype} does not fit into {x.shape}, "
+                f"{x.dtype}; use the operator without ="
+            )
+        return copy_(x, result)
+
+    return operator
+
+
 METHODS: dict[str, Callable[..., Tensor]] = {
     "add_": add_,
     "sub_": sub_,
@@ -205,4 +225,10 @@ METHODS: dict[str, Callable[..., Tensor]] = {
     "__isub__": isub,
     "__imul__": imul,
     "__itruediv__": itruediv,
+    "__ipow__": _assigning("**=", pow),
+    "__ifloordiv__": _assigning("//=", floor_divide),
+    "__imod__": _assigning("%=", remainder),
+    "__iand__": _assigning("&=", and_operator),
+    "__ior__": _assigning("|=", or_operator),
+    "__ixor__": _assigning("^=", xor_operator),
 }
