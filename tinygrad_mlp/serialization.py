@@ -23,7 +23,7 @@ from tinygrad_mlp.train.checkpoint import load_checkpoint, save_checkpoint
 __all__ = ["load", "save"]
 
 
-def save(obj: Any, path: str | Path) -> None:
+def save(obj: Any, f: str | Path) -> None:
     """Write Tensors, arrays, numbers, text and None, in dicts, lists and tuples of any depth, to a file.
 
     The file holds the old content or the new, never a part of it. Tensors lose their history.
@@ -41,10 +41,10 @@ def save(obj: Any, path: str | Path) -> None:
     """
     arrays: dict[str, Array] = {}
     content = _encoded(obj, (), arrays)
-    save_checkpoint(_as_path("save", path), arrays, {"saved": content})
+    save_checkpoint(_as_path("save", f), arrays, {"saved": content})
 
 
-def load(path: str | Path, map_location: DeviceLike | None = None, weights_only: bool = True) -> Any:
+def load(f: str | Path, map_location: DeviceLike | None = None, weights_only: bool = True) -> Any:
     """What `save` wrote to a file.
 
     `map_location` may name the CPU, and `weights_only` changes nothing, as no code is ever loaded: both are there
@@ -53,7 +53,7 @@ def load(path: str | Path, map_location: DeviceLike | None = None, weights_only:
     Raises `CheckpointError` for a file that is missing, truncated, altered in any byte, or not written by `save`.
     """
     check_device("load", map_location)
-    file = _as_path("load", path)
+    file = _as_path("load", f)
     if _is_pickle(file):
         raise CheckpointError(
             f"load: {file} is a pickle of PyTorch's, which is not read here, as it may run code; write it anew with "

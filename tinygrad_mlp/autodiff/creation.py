@@ -90,9 +90,9 @@ def as_tensor(data: Any, dtype: DtypeLike | None = None, device: DeviceLike | No
     return data if dtype is None else to(data, dtype)
 
 
-def is_tensor(value: object) -> bool:
-    """Whether the value is a Tensor."""
-    return isinstance(value, Tensor)
+def is_tensor(obj: object) -> bool:
+    """Whether the object is a Tensor."""
+    return isinstance(obj, Tensor)
 
 
 def from_numpy(array: Array) -> Tensor:
@@ -103,12 +103,12 @@ def from_numpy(array: Array) -> Tensor:
     return Tensor(array)
 
 
-def from_dlpack(source: Any) -> Tensor:
+def from_dlpack(ext_tensor: Any) -> Tensor:
     """A Tensor on the memory of another library's array in this computer's memory (PyTorch, JAX, CuPy on CPU...).
 
     Raises `DtypeError` for a dtype that Tensors do not hold.
     """
-    return Tensor(np.from_dlpack(source))
+    return Tensor(np.from_dlpack(ext_tensor))
 
 
 def _new(
@@ -215,35 +215,35 @@ def array_like(name: str, x: Tensor, dtype: DtypeLike | None, device: DeviceLike
 
 
 def zeros_like(
-    x: Tensor, dtype: DtypeLike | None = None, requires_grad: bool = False, device: DeviceLike | None = None
+    input: Tensor, dtype: DtypeLike | None = None, requires_grad: bool = False, device: DeviceLike | None = None
 ) -> Tensor:
-    """Zeros of the shape and (unless told otherwise) the dtype of x."""
-    return _new_like("zeros_like", x, 0, dtype, requires_grad, device)
+    """Zeros of the shape and (unless told otherwise) the dtype of the input."""
+    return _new_like("zeros_like", input, 0, dtype, requires_grad, device)
 
 
 def ones_like(
-    x: Tensor, dtype: DtypeLike | None = None, requires_grad: bool = False, device: DeviceLike | None = None
+    input: Tensor, dtype: DtypeLike | None = None, requires_grad: bool = False, device: DeviceLike | None = None
 ) -> Tensor:
-    """Ones of the shape and (unless told otherwise) the dtype of x."""
-    return _new_like("ones_like", x, 1, dtype, requires_grad, device)
+    """Ones of the shape and (unless told otherwise) the dtype of the input."""
+    return _new_like("ones_like", input, 1, dtype, requires_grad, device)
 
 
 def empty_like(
-    x: Tensor, dtype: DtypeLike | None = None, requires_grad: bool = False, device: DeviceLike | None = None
+    input: Tensor, dtype: DtypeLike | None = None, requires_grad: bool = False, device: DeviceLike | None = None
 ) -> Tensor:
-    """Memory as it is found, of the shape and (unless told otherwise) the dtype of x."""
-    return _new_like("empty_like", x, None, dtype, requires_grad, device)
+    """Memory as it is found, of the shape and (unless told otherwise) the dtype of the input."""
+    return _new_like("empty_like", input, None, dtype, requires_grad, device)
 
 
 def full_like(
-    x: Tensor,
+    input: Tensor,
     fill_value: float,
     dtype: DtypeLike | None = None,
     requires_grad: bool = False,
     device: DeviceLike | None = None,
 ) -> Tensor:
-    """One value everywhere, of the shape and (unless told otherwise) the dtype of x."""
-    return _new_like("full_like", x, fill_value, dtype, requires_grad, device)
+    """One value everywhere, of the shape and (unless told otherwise) the dtype of the input."""
+    return _new_like("full_like", input, fill_value, dtype, requires_grad, device)
 
 
 def arange(

@@ -133,31 +133,31 @@ def randperm(
 
 
 def rand_like(
-    x: Tensor,
+    input: Tensor,
     *,
     generator: Generator | None = None,
     dtype: DtypeLike | None = None,
     requires_grad: bool = False,
     device: DeviceLike | None = None,
 ) -> Tensor:
-    """Uniform numbers in [0, 1), of the shape and (unless told otherwise) the dtype of x."""
-    return _uniform("rand_like", array_like("rand_like", x, dtype, device), generator, requires_grad)
+    """Uniform numbers in [0, 1), of the shape and (unless told otherwise) the dtype of the input."""
+    return _uniform("rand_like", array_like("rand_like", input, dtype, device), generator, requires_grad)
 
 
 def randn_like(
-    x: Tensor,
+    input: Tensor,
     *,
     generator: Generator | None = None,
     dtype: DtypeLike | None = None,
     requires_grad: bool = False,
     device: DeviceLike | None = None,
 ) -> Tensor:
-    """Normal numbers of mean 0 and variance 1, of the shape and (unless told otherwise) the dtype of x."""
-    return _normal("randn_like", array_like("randn_like", x, dtype, device), generator, requires_grad)
+    """Normal numbers of mean 0 and variance 1, of the shape and (unless told otherwise) the dtype of the input."""
+    return _normal("randn_like", array_like("randn_like", input, dtype, device), generator, requires_grad)
 
 
 def randint_like(
-    x: Tensor,
+    input: Tensor,
     low: int,
     high: int | None = None,
     *,
@@ -165,9 +165,9 @@ def randint_like(
     dtype: DtypeLike | None = None,
     device: DeviceLike | None = None,
 ) -> Tensor:
-    """Integers in [low, high), or in [0, low), of the shape and (unless told otherwise) the dtype of x."""
+    """Integers in [low, high), or in [0, low), of the shape and (unless told otherwise) the dtype of the input."""
     first, stop = (0, low) if high is None else (low, high)
-    return _integers("randint_like", array_like("randint_like", x, dtype, device), first, stop, generator)
+    return _integers("randint_like", array_like("randint_like", input, dtype, device), first, stop, generator)
 
 
 def normal(
@@ -208,12 +208,12 @@ def _normal_around(mean: float | Tensor, std: float | Tensor, generator: Generat
     return Tensor(out)
 
 
-def bernoulli(probability: Tensor, *, generator: Generator | None = None) -> Tensor:
-    """1 with the probability that each element says, else 0; in the dtype of the probabilities.
+def bernoulli(input: Tensor, *, generator: Generator | None = None) -> Tensor:
+    """1 with the probability that each element of the input says, else 0; in the dtype of the input.
 
     Raises `ArgumentError` for what lies outside 0 to 1, `DtypeError` for integers.
     """
-    array = _floating("bernoulli", array_of("bernoulli", probability))
+    array = _floating("bernoulli", array_of("bernoulli", input))
     if not np.all((array >= 0) & (array <= 1)):
         raise ArgumentError("bernoulli: probabilities must lie in 0 to 1")
     uniform = np.empty(array.shape)
@@ -222,13 +222,13 @@ def bernoulli(probability: Tensor, *, generator: Generator | None = None) -> Ten
 
 
 def multinomial(
-    weights: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None
+    input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None
 ) -> Tensor:
-    """Indices (int64) of categories, drawn with probabilities in proportion to their weights.
+    """Indices (int64) of categories, drawn with probabilities in proportion to their weights, the input.
 
     Parameters
     ----------
-    weights:
+    input:
         (C,) or rows (N, C), at least 0; they need not add up to 1.
     num_samples:
         S; the result is (S,) or (N, S).
@@ -244,7 +244,7 @@ def multinomial(
     ShapeError, DtypeError
         Weights of another shape, or integers.
     """
-    array = _floating("multinomial", array_of("multinomial", weights))
+    array = _floating("multinomial", array_of("multinomial", input))
     if array.ndim not in (1, 2) or not array.shape[-1]:
         raise ShapeError(f"multinomial: expected weights (C,) or (N, C) with C at least 1, got shape {array.shape}")
     if not np.all(np.isfinite(array) & (array >= 0)):

@@ -43,13 +43,13 @@ __all__ = [
 
 
 @op
-def relu(x: Tensor, inplace: bool = False) -> tuple[Array, Backward]:
-    """max(x, 0), with derivative 0 at 0."""
+def relu(input: Tensor, inplace: bool = False) -> tuple[Array, Backward]:
+    """max(input, 0), with derivative 0 at 0."""
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
         return relu_backward(grad, out)
 
-    return apply_flat(kernels.relu, x), backward
+    return apply_flat(kernels.relu, input), backward
 
 
 @op
@@ -64,14 +64,14 @@ def relu_backward(grad: Tensor, y: Tensor) -> tuple[Array, Backward]:
 
 
 @op
-def leaky_relu(x: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> tuple[Array, Backward]:
-    """X where it is positive, negative_slope * x elsewhere."""
+def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> tuple[Array, Backward]:
+    """The input where it is positive, negative_slope * input elsewhere."""
     slope = float(negative_slope)
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
-        return leaky_relu_backward(grad, x, slope)
+        return leaky_relu_backward(grad, input, slope)
 
-    return apply_flat(kernels.leaky_relu, x, slope), backward
+    return apply_flat(kernels.leaky_relu, input, slope), backward
 
 
 @op
@@ -86,14 +86,14 @@ def leaky_relu_backward(grad: Tensor, x: Tensor, slope: float) -> tuple[Array, B
 
 
 @op
-def elu(x: Tensor, alpha: float = 1.0, inplace: bool = False) -> tuple[Array, Backward]:
-    """X where it is positive, alpha * (e**x - 1) elsewhere (Clevert et al. 2015, arXiv:1511.07289)."""
+def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> tuple[Array, Backward]:
+    """The input where it is positive, alpha * (e**input - 1) elsewhere (Clevert et al. 2015, arXiv:1511.07289)."""
     factor = float(alpha)
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
-        return elu_backward(grad, x, factor)
+        return elu_backward(grad, input, factor)
 
-    return apply_flat(kernels.elu, x, factor), backward
+    return apply_flat(kernels.elu, input, factor), backward
 
 
 @op
@@ -110,18 +110,19 @@ def elu_backward(grad: Tensor, x: Tensor, alpha: float) -> tuple[Array, Backward
 
 
 @op
-def gelu(x: Tensor, approximate: str = "none") -> tuple[Array, Backward]:
-    """x * Phi(x), Phi the standard normal distribution function (Hendrycks & Gimpel 2016, arXiv:1606.08415).
+def gelu(input: Tensor, approximate: str = "none") -> tuple[Array, Backward]:
+    """input * Phi(input), Phi the standard normal distribution function (Hendrycks & Gimpel 2016, arXiv:1606.08415).
 
-    `approximate="tanh"` is x/2 * (1 + tanh(sqrt(2/pi) (x + 0.044715 x**3))). Raises `ArgumentError` for other names.
+    `approximate="tanh"` is input/2 * (1 + tanh(sqrt(2/pi) (input + 0.044715 input**3))).
+    Raises `ArgumentError` for other names.
     """
     check_choice("gelu", "approximate", approximate, ("none", "tanh"))
     exact = approximate == "none"
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
-        return gelu_backward(grad, x) if exact else gelu_tanh_backward(grad, x)
+        return gelu_backward(grad, input) if exact else gelu_tanh_backward(grad, input)
 
-    return apply_flat(kernels.gelu if exact else kernels.gelu_tanh, x), backward
+    return apply_flat(kernels.gelu if exact else kernels.gelu_tanh, input), backward
 
 
 @op
@@ -165,13 +166,13 @@ def gelu_tanh_backward(grad: Tensor, x: Tensor) -> tuple[Array, Backward]:
 
 
 @op
-def silu(x: Tensor, inplace: bool = False) -> tuple[Array, Backward]:
-    """x * sigmoid(x), also called swish."""
+def silu(input: Tensor, inplace: bool = False) -> tuple[Array, Backward]:
+    """input * sigmoid(input), also called swish."""
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
-        return silu_backward(grad, x)
+        return silu_backward(grad, input)
 
-    return apply_flat(kernels.silu, x), backward
+    return apply_flat(kernels.silu, input), backward
 
 
 @op
@@ -190,13 +191,13 @@ def silu_backward(grad: Tensor, x: Tensor) -> tuple[Array, Backward]:
 
 
 @op
-def sigmoid(x: Tensor) -> tuple[Array, Backward]:
-    """1 / (1 + e**-x)."""
+def sigmoid(input: Tensor) -> tuple[Array, Backward]:
+    """1 / (1 + e**-input)."""
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
         return sigmoid_backward(grad, out)
 
-    return apply_flat(kernels.sigmoid, x), backward
+    return apply_flat(kernels.sigmoid, input), backward
 
 
 @op
@@ -212,13 +213,13 @@ def sigmoid_backward(grad: Tensor, y: Tensor) -> tuple[Array, Backward]:
 
 
 @op
-def logsigmoid(x: Tensor) -> tuple[Array, Backward]:
-    """log(sigmoid(x)), finite for every finite x."""
+def logsigmoid(input: Tensor) -> tuple[Array, Backward]:
+    """log(sigmoid(input)), finite for every finite input."""
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
-        return logsigmoid_backward(grad, x)
+        return logsigmoid_backward(grad, input)
 
-    return apply_flat(kernels.logsigmoid, x), backward
+    return apply_flat(kernels.logsigmoid, input), backward
 
 
 @op
@@ -234,16 +235,19 @@ def logsigmoid_backward(grad: Tensor, x: Tensor) -> tuple[Array, Backward]:
 
 
 @op
-def softplus(x: Tensor, beta: float = 1.0, threshold: float = 20.0) -> tuple[Array, Backward]:
-    """log(1 + e**(beta x)) / beta, and x itself where beta x > threshold. Raises `ArgumentError` for beta 0."""
+def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> tuple[Array, Backward]:
+    """log(1 + e**(beta input)) / beta, and the input itself where beta input > threshold.
+
+    Raises `ArgumentError` for beta 0.
+    """
     if beta == 0:
         raise ArgumentError("softplus: beta is 0, expected a number to divide by")
     steepness, limit = float(beta), float(threshold)
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
-        return softplus_backward(grad, x, steepness, limit)
+        return softplus_backward(grad, input, steepness, limit)
 
-    return apply_flat(kernels.softplus, x, steepness, limit), backward
+    return apply_flat(kernels.softplus, input, steepness, limit), backward
 
 
 @op
@@ -263,8 +267,10 @@ def softplus_backward(grad: Tensor, x: Tensor, beta: float, threshold: float) ->
 
 
 @op
-def hardtanh(x: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> tuple[Array, Backward]:
-    """X cut to min_val..max_val, with derivative 0 at both ends.
+def hardtanh(
+    input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
+) -> tuple[Array, Backward]:
+    """The input cut to min_val..max_val, with derivative 0 at both ends.
 
     Raises `ArgumentError` unless min_val < max_val.
     """
@@ -273,9 +279,9 @@ def hardtanh(x: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bo
         raise ArgumentError(f"hardtanh: min_val {min_val} must lie below max_val {max_val}")
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
-        return hardtanh_backward(grad, x, low, high)
+        return hardtanh_backward(grad, input, low, high)
 
-    return apply_flat(kernels.hardtanh, x, low, high), backward
+    return apply_flat(kernels.hardtanh, input, low, high), backward
 
 
 @op

@@ -24,52 +24,53 @@ __all__ = ["METHODS", "add", "div", "floor_divide", "mul", "neg", "pow", "remain
 
 
 @op
-def add(x: Operand, y: Operand) -> tuple[Array, Backward]:
-    """x + y."""
-    a, b = operands("add", x, y)
+def add(input: Operand, other: Operand) -> tuple[Array, Backward]:
+    """input + other."""
+    a, b = operands("add", input, other)
 
     def backward(grad: Tensor, out: Tensor) -> tuple[Tensor | None, ...]:
-        return unbroadcast(grad, x), unbroadcast(grad, y)
+        return unbroadcast(grad, input), unbroadcast(grad, other)
 
     return apply_broadcast("add", np.add, a, b), backward
 
 
 @op
-def sub(x: Operand, y: Operand) -> tuple[Array, Backward]:
-    """x - y."""
-    a, b = operands("sub", x, y)
+def sub(input: Operand, other: Operand) -> tuple[Array, Backward]:
+    """input - other."""
+    a, b = operands("sub", input, other)
 
     def backward(grad: Tensor, out: Tensor) -> tuple[Tensor | None, ...]:
-        return unbroadcast(grad, x), unbroadcast(-grad, y) if needs_grad(y) else None
+        return unbroadcast(grad, input), unbroadcast(-grad, other) if needs_grad(other) else None
 
     return apply_broadcast("sub", np.subtract, a, b), backward
 
 
 @op
-def mul(x: Operand, y: Operand) -> tuple[Array, Backward]:
-    """x * y, element by element."""
-    a, b = operands("mul", x, y)
+def mul(input: Operand, other: Operand) -> tuple[Array, Backward]:
+    """input * other, element by element."""
+    a, b = operands("mul", input, other)
 
     def backward(grad: Tensor, out: Tensor) -> tuple[Tensor | None, ...]:
-        grad_x = unbroadcast(grad * y, x) if needs_grad(x) else None
-        grad_y = unbroadcast(grad * x, y) if needs_grad(y) else None
-        return grad_x, grad_y
+        grad_input = unbroadcast(grad * other, input) if needs_grad(input) else None
+        grad_other = unbroadcast(grad * input, other) if needs_grad(other) else None
+        return grad_input, grad_other
 
     return apply_broadcast("mul", np.multiply, a, b), backward
 
 
 @op
-def div(x: Operand, y: Operand) -> tuple[Array, Backward]:
-    """x / y; integers are divided as float32. 1/0 is inf and 0/0 is NaN, as in IEEE 754."""
-    a, b = operands("div", x, y)
+def div(input: Operand, other: Operand) -> tuple[Array, Backward]:
+    """input / other; integers are divided as float32. 1/0 is inf and 0/0 is NaN, as in IEEE 754."""
+    a, b = operands("div", input, other)
     if _is_integer(a) and _is_integer(b):
         a = converted(np.asarray(a), np.float32)
         b = converted(np.asarray(b), np.float32)
 
     def backward(grad: Tensor, out: Tensor) -> tuple[Tensor | None, ...]:
-        grad_x = unbroadcast(grad / y, x) if needs_grad(x) else None
-        grad_y = unbroadcast(-grad * out / y, y) if needs_grad(y) else None  # d(x/y)/dy = -(x/y)/y
-        return grad_x, grad_y
+        grad_input = unbroadcast(grad / other, input) if needs_grad(input) else None
+        # the derivative of input / other by other is -(input / other) / other
+        grad_other = unbroadcast(-grad * out / other, other) if needs_grad(other) else None
+        return grad_input, grad_other
 
     return apply_broadcast("div", np.divide, a, b), backward
 
@@ -80,24 +81,31 @@ def _is_integer(operand: Any) -> bool:
 
 
 @op
-def floor_divide(x: Operand, y: Operand) -> tuple[Array, Backward]:
-    """x // y: the quotient rounded down; its gradient is 0. Integers stay integers, and raise where y is 0."""
-    a, b = _divisible("floor_divide", x, y)
+def floor_divide(input: Operand, other: Operand) -> tuple[Array, Backward]:
+    """input // other: the quotient rounded down; its gradient is 0.
+
+    Integers stay integers, and raise where other is 0.
+    """
+    a, b = _divisible("floor_divide", input, other)
 
     def backward(grad: Tensor, out: Tensor) -> tuple[Tensor | None, ...]:
         zero = zero_gradient(grad)
-        return unbroadcast(zero, x), unbroadcast(zero, y)
+        return unbroadcast(zero, input), unbroadcast(zero, other)
 
     return apply_broadcast("floor_divide", np.floor_divide, a, b), backward
 
 
 @op
-def remainder(x: Operand, y: Operand) -> tuple[Array, Backward]:
-    """x % y = x - y (x // y), of the sign of y, as in Python. Integers raise where y is 0, floats give NaN."""
-    a, b = _divisible("remainder", x, y)
+def remainder(input: Operand, other: Operand) -> tuple[Array, Backward]:
+    """input % other = input - other (input // other), of the sign of other, as in Python.
+
+    Integers raise where other is 0, floats give NaN.
+    """
+    a, b = _divisible("remainder", input, other)
 
     def backward(grad: Tensor, out: Tensor) -> tuple[Tensor | None, ...]:
-        return unbroadcast(grad, x), unbroadcast(-grad * floor_divide(x, y), y) if needs_grad(y) else None
+        grad_other = unbroadcast(-grad * floor_divide(input, other), other) if needs_grad(other) else None
+        return unbroadcast(grad, input), grad_other
 
     return apply_broadcast("remainder", np.remainder, a, b), backward
 
@@ -111,25 +119,26 @@ def _divisible(name: str, x: Operand, y: Operand) -> tuple[Any, Any]:
 
 
 @op
-def pow(x: Operand, exponent: Operand) -> tuple[Array, Backward]:
-    """x ** exponent.
+def pow(input: Operand, exponent: Operand) -> tuple[Array, Backward]:
+    """input ** exponent.
 
-    The derivative by x is exponent·x^(exponent−1), 0 where the exponent is 0; the derivative by the exponent is
-    x^exponent·log(x), 0 where x is 0 and the exponent at least 0. Raises `DtypeError` for integers to a negative power.
+    The derivative by the input is exponent·input^(exponent−1), 0 where the exponent is 0; that by the exponent is
+    input^exponent·log(input), 0 where the input is 0 and the exponent at least 0. Raises `DtypeError` for integers to a
+    negative power.
     """
-    a, b = operands("pow", x, exponent)
+    a, b = operands("pow", input, exponent)
 
     def backward(grad: Tensor, out: Tensor) -> tuple[Tensor | None, ...]:
-        grad_x = grad_exponent = None
-        if needs_grad(x):
-            slope = x ** (exponent - 1) * exponent
-            zero = exponent == 0  # there x ** (0 - 1) * 0 may be NaN
-            grad_x = unbroadcast(_zero_where(zero, grad * slope), x)
+        grad_input = grad_exponent = None
+        if needs_grad(input):
+            slope = input ** (exponent - 1) * exponent
+            zero = exponent == 0  # there input ** (0 - 1) * 0 may be NaN
+            grad_input = unbroadcast(_zero_where(zero, grad * slope), input)
         if needs_grad(exponent):
             assert isinstance(exponent, Tensor)
-            base = x if isinstance(x, Tensor) else Tensor(np.asarray(x, exponent.dtype))
+            base = input if isinstance(input, Tensor) else Tensor(np.asarray(input, exponent.dtype))
             grad_exponent = unbroadcast(_zero_where((base == 0) * (exponent >= 0), grad * out * base.log()), exponent)
-        return grad_x, grad_exponent
+        return grad_input, grad_exponent
 
     return _power(a, b), backward
 
@@ -158,13 +167,13 @@ def _power(a: Any, b: Any) -> Array:
 
 
 @op
-def neg(x: Tensor) -> tuple[Array, Backward]:
-    """-x."""
+def neg(input: Tensor) -> tuple[Array, Backward]:
+    """-input."""
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
         return -grad
 
-    return apply_ufunc(np.negative, x.array), backward
+    return apply_ufunc(np.negative, input.array), backward
 
 
 METHODS: dict[str, Callable[..., Tensor]] = {

@@ -117,44 +117,46 @@ def _without(shape: tuple[int, ...], dim: int) -> tuple[int, ...]:
     return (*shape[:dim], *shape[dim + 1 :])
 
 
-def split(x: Tensor, split_size: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
-    """Views of `split_size` entries each (the last may be shorter), or of the sizes given, along a dimension.
+def split(tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
+    """Views of so many entries each (the last may be shorter), or of the sections given, along a dimension.
 
     Raises `ShapeError` if sizes do not add up, `ArgumentError` for a size that is negative, or 0 where it cannot be.
     """
-    axis = one_dim("split", dim, array_of("split", x).shape)
-    _check_has_dims("split", x)
-    count = x.shape[axis]
-    if isinstance(split_size, Sequence):
-        lengths = sizes("split", [split_size])
-    elif split_size > 0:
-        whole, rest = divmod(count, split_size)
-        lengths = (split_size,) * whole + ((rest,) if rest or not whole else ())
-    elif split_size == count == 0:
+    axis = one_dim("split", dim, array_of("split", tensor).shape)
+    _check_has_dims("split", tensor)
+    count = tensor.shape[axis]
+    if isinstance(split_size_or_sections, Sequence):
+        lengths = sizes("split", [split_size_or_sections])
+    elif split_size_or_sections > 0:
+        whole, rest = divmod(count, split_size_or_sections)
+        lengths = (split_size_or_sections,) * whole + ((rest,) if rest or not whole else ())
+    elif split_size_or_sections == count == 0:
         lengths = (0,)
     else:
-        raise ArgumentError(f"split: split_size must be at least 1, got {split_size}")
+        raise ArgumentError(f"split: split_size_or_sections must be at least 1, got {split_size_or_sections}")
     if any(length < 0 for length in lengths) or sum(lengths) != count:
-        raise ShapeError(f"split: sizes {lengths} must be at least 0 and add up to {count}, dim {axis} of {x.shape}")
-    ends = np.cumsum(lengths).tolist()
-    return tuple([slice_view(x, _part(axis, end - length, end)) for length, end in zip(lengths, ends, strict=True)])
+        raise ShapeError(
+            f"split: sizes {lengths} must be at least 0 and add up to {count}, dim {axis} of {tensor.shape}"
+        )
+    bounds = zip(lengths, np.cumsum(lengths).tolist(), strict=True)
+    return tuple([slice_view(tensor, _part(axis, end - length, end)) for length, end in bounds])
 
 
-def chunk(x: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """At most `chunks` views of one size (the last may be shorter) along a dimension, as PyTorch divides."""
     if chunks < 1:
         raise ArgumentError(f"chunk: chunks must be at least 1, got {chunks}")
-    axis = one_dim("chunk", dim, array_of("chunk", x).shape)
-    _check_has_dims("chunk", x)
-    length = -(-x.shape[axis] // chunks)
-    return split(x, length, axis) if length else split(x, [0] * chunks, axis)
+    axis = one_dim("chunk", dim, array_of("chunk", input).shape)
+    _check_has_dims("chunk", input)
+    length = -(-input.shape[axis] // chunks)
+    return split(input, length, axis) if length else split(input, [0] * chunks, axis)
 
 
-def unbind(x: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
+def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """A view of each entry along a dimension, without that dimension."""
-    axis = one_dim("unbind", dim, array_of("unbind", x).shape)
-    _check_has_dims("unbind", x)
-    return tuple([slice_view(x, (*[slice(None)] * axis, i, Ellipsis)) for i in range(x.shape[axis])])
+    axis = one_dim("unbind", dim, array_of("unbind", input).shape)
+    _check_has_dims("unbind", input)
+    return tuple([slice_view(input, (*[slice(None)] * axis, i, Ellipsis)) for i in range(input.shape[axis])])
 
 
 def _check_has_dims(name: str, x: Tensor) -> None:
@@ -163,15 +165,15 @@ def _check_has_dims(name: str, x: Tensor) -> None:
 
 
 @op
-def flip(x: Tensor, dims: int | Sequence[int]) -> tuple[Array, Backward]:
+def flip(input: Tensor, dims: int | Sequence[int]) -> tuple[Array, Backward]:
     """The order of the entries reversed along one or more dimensions; a copy."""
-    axes = several_dims("flip", dims, x.shape) if isinstance(dims, int) or dims else ()
+    axes = several_dims("flip", dims, input.shape) if isinstance(dims, int) or dims else ()
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
         return flip(grad, axes)
 
-    array = np.empty_like(x.array)
-    launch(copy, np.flip(x.array, axes), array)
+    array = np.empty_like(input.array)
+    launch(copy, np.flip(input.array, axes), array)
     return array, backward
 
 
@@ -189,32 +191,32 @@ def roll_along(x: Tensor, shift: int, dim: int) -> tuple[Array, Backward]:
     return array, backward
 
 
-def roll(x: Tensor, shifts: int | Sequence[int], dims: Dim = None) -> Tensor:
+def roll(input: Tensor, shifts: int | Sequence[int], dims: Dim = None) -> Tensor:
     """Move entries on by `shifts` along `dims`, or through the flattened tensor; those pushed out come back in front.
 
     Raises `ArgumentError` unless there is one shift for each dimension.
     """
-    array_of("roll", x)
+    array_of("roll", input)
     if dims is None:
-        return reshape(roll(reshape(x, -1), shifts, 0), x.shape)
+        return reshape(roll(reshape(input, -1), shifts, 0), input.shape)
     steps, axes = sizes("roll", [shifts]), sizes("roll", [dims])
     if len(steps) != len(axes):
         raise ArgumentError(f"roll: got {len(steps)} shifts for {len(axes)} dims")
     for step, axis in zip(steps, axes, strict=True):
-        dim = one_dim("roll", axis, x.shape)
-        if x.array.size and x.ndim:
-            x = roll_along(x, step % x.shape[dim], dim)
-    return x
+        dim = one_dim("roll", axis, input.shape)
+        if input.array.size and input.ndim:
+            input = roll_along(input, step % input.shape[dim], dim)
+    return input
 
 
-def tril(x: Tensor, diagonal: int = 0) -> Tensor:
+def tril(input: Tensor, diagonal: int = 0) -> Tensor:
     """The lower triangle of the last two dimensions, 0 above diagonal number `diagonal`."""
-    return keep(x, np.tri(*_matrix_shape("tril", x), k=diagonal, dtype=bool))
+    return keep(input, np.tri(*_matrix_shape("tril", input), k=diagonal, dtype=bool))
 
 
-def triu(x: Tensor, diagonal: int = 0) -> Tensor:
+def triu(input: Tensor, diagonal: int = 0) -> Tensor:
     """The upper triangle of the last two dimensions, 0 below diagonal number `diagonal`."""
-    return keep(x, ~np.tri(*_matrix_shape("triu", x), k=diagonal - 1, dtype=bool))
+    return keep(input, ~np.tri(*_matrix_shape("triu", input), k=diagonal - 1, dtype=bool))
 
 
 def _matrix_shape(name: str, x: Tensor) -> tuple[int, int]:
@@ -235,20 +237,20 @@ def keep(x: Tensor, mask: Array) -> tuple[Array, Backward]:
     return array, backward
 
 
-def diag(x: Tensor, diagonal: int = 0) -> Tensor:
+def diag(input: Tensor, diagonal: int = 0) -> Tensor:
     """Of a matrix its diagonal number `diagonal`; of a vector the square matrix that has it there, and 0 elsewhere.
 
     Raises `ShapeError` for other numbers of dimensions.
     """
-    if array_of("diag", x).ndim not in (1, 2):
-        raise ShapeError(f"diag: expected a vector or a matrix, got shape {x.shape}")
+    if array_of("diag", input).ndim not in (1, 2):
+        raise ShapeError(f"diag: expected a vector or a matrix, got shape {input.shape}")
     down, right = max(-diagonal, 0), max(diagonal, 0)  # where the diagonal starts
-    if x.ndim == 2:
-        places = np.arange(max(min(x.shape[0] - down, x.shape[1] - right), 0))
-        return index_at(x, wrap(places + down), wrap(places + right))
-    places = np.arange(x.shape[0])
-    side = x.shape[0] + abs(diagonal)
-    return scatter_at(x, (side, side), wrap(places + down), wrap(places + right))
+    if input.ndim == 2:
+        places = np.arange(max(min(input.shape[0] - down, input.shape[1] - right), 0))
+        return index_at(input, wrap(places + down), wrap(places + right))
+    places = np.arange(input.shape[0])
+    side = input.shape[0] + abs(diagonal)
+    return scatter_at(input, (side, side), wrap(places + down), wrap(places + right))
 
 
 def meshgrid(*tensors: Tensor | Sequence[Tensor], indexing: str = "ij") -> tuple[Tensor, ...]:

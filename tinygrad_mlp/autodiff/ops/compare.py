@@ -56,47 +56,47 @@ def _compared(name: str, ufunc: np.ufunc, x: Operand, other: Operand) -> Tensor:
     return wrap(apply_broadcast(name, ufunc, *operands(name, x, other)))
 
 
-def eq(x: Operand, other: Operand) -> Tensor:
-    """x == other, element by element."""
-    return _compared("eq", np.equal, x, other)
+def eq(input: Operand, other: Operand) -> Tensor:
+    """input == other, element by element."""
+    return _compared("eq", np.equal, input, other)
 
 
-def ne(x: Operand, other: Operand) -> Tensor:
-    """x != other, element by element."""
-    return _compared("ne", np.not_equal, x, other)
+def ne(input: Operand, other: Operand) -> Tensor:
+    """input != other, element by element."""
+    return _compared("ne", np.not_equal, input, other)
 
 
-def lt(x: Operand, other: Operand) -> Tensor:
-    """x < other, element by element."""
-    return _compared("lt", np.less, x, other)
+def lt(input: Operand, other: Operand) -> Tensor:
+    """input < other, element by element."""
+    return _compared("lt", np.less, input, other)
 
 
-def le(x: Operand, other: Operand) -> Tensor:
-    """x <= other, element by element."""
-    return _compared("le", np.less_equal, x, other)
+def le(input: Operand, other: Operand) -> Tensor:
+    """input <= other, element by element."""
+    return _compared("le", np.less_equal, input, other)
 
 
-def gt(x: Operand, other: Operand) -> Tensor:
-    """x > other, element by element."""
-    return _compared("gt", np.greater, x, other)
+def gt(input: Operand, other: Operand) -> Tensor:
+    """input > other, element by element."""
+    return _compared("gt", np.greater, input, other)
 
 
-def ge(x: Operand, other: Operand) -> Tensor:
-    """x >= other, element by element."""
-    return _compared("ge", np.greater_equal, x, other)
+def ge(input: Operand, other: Operand) -> Tensor:
+    """input >= other, element by element."""
+    return _compared("ge", np.greater_equal, input, other)
 
 
-def equal(x: Tensor, other: Tensor) -> bool:
+def equal(input: Tensor, other: Tensor) -> bool:
     """Whether both have the same shape and the same elements (a NaN equals nothing)."""
     check_reading("equal")
-    a, b = array_of("equal", x), array_of("equal", other)
-    return a.shape == b.shape and bool(eq(x, other).array.all())
+    a, b = array_of("equal", input), array_of("equal", other)
+    return a.shape == b.shape and bool(eq(input, other).array.all())
 
 
-def isclose(x: Operand, other: Operand, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
-    """Whether |x - other| <= atol + rtol |other|, element by element; with `equal_nan` two NaNs are close too."""
-    close = _compared("isclose", np.equal, x, other)
-    arrays = operands("isclose", x, other)
+def isclose(input: Operand, other: Operand, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
+    """Whether |input - other| <= atol + rtol |other|, element by element; with `equal_nan` two NaNs are close too."""
+    close = _compared("isclose", np.equal, input, other)
+    arrays = operands("isclose", input, other)
     dtype = next(array.dtype for array in arrays if is_array(array))
     a, b = [wrap(np.asarray(array, dtype)) for array in arrays]
     near = le((a - b).abs(), b.abs() * rtol + atol)  # |inf - b| and |a - inf| are inf, which no finite bound reaches
@@ -104,45 +104,45 @@ def isclose(x: Operand, other: Operand, rtol: float = 1e-5, atol: float = 1e-8, 
     return logical_or(close, logical_and(isnan(a), isnan(b))) if equal_nan else close
 
 
-def allclose(x: Operand, other: Operand, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
+def allclose(input: Operand, other: Operand, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
     """Whether all elements are close, as `isclose` says."""
     check_reading("allclose")
-    return bool(isclose(x, other, rtol, atol, equal_nan).array.all())
+    return bool(isclose(input, other, rtol, atol, equal_nan).array.all())
 
 
-def isfinite(x: Tensor) -> Tensor:
+def isfinite(input: Tensor) -> Tensor:
     """Whether each element is neither infinite nor NaN."""
-    return wrap(apply_ufunc(np.isfinite, array_of("isfinite", x)))
+    return wrap(apply_ufunc(np.isfinite, array_of("isfinite", input)))
 
 
-def isnan(x: Tensor) -> Tensor:
+def isnan(input: Tensor) -> Tensor:
     """Whether each element is NaN."""
-    return wrap(apply_ufunc(np.isnan, array_of("isnan", x)))
+    return wrap(apply_ufunc(np.isnan, array_of("isnan", input)))
 
 
-def isinf(x: Tensor) -> Tensor:
+def isinf(input: Tensor) -> Tensor:
     """Whether each element is inf or -inf."""
-    return wrap(apply_ufunc(np.isinf, array_of("isinf", x)))
+    return wrap(apply_ufunc(np.isinf, array_of("isinf", input)))
 
 
-def logical_not(x: Tensor) -> Tensor:
+def logical_not(input: Tensor) -> Tensor:
     """Whether each element is 0 or False."""
-    return wrap(apply_ufunc(np.logical_not, array_of("logical_not", x)))
+    return wrap(apply_ufunc(np.logical_not, array_of("logical_not", input)))
 
 
-def logical_and(x: Operand, other: Operand) -> Tensor:
+def logical_and(input: Operand, other: Operand) -> Tensor:
     """Whether both elements are nonzero."""
-    return _compared("logical_and", np.logical_and, x, other)
+    return _compared("logical_and", np.logical_and, input, other)
 
 
-def logical_or(x: Operand, other: Operand) -> Tensor:
+def logical_or(input: Operand, other: Operand) -> Tensor:
     """Whether at least one of both elements is nonzero."""
-    return _compared("logical_or", np.logical_or, x, other)
+    return _compared("logical_or", np.logical_or, input, other)
 
 
-def logical_xor(x: Operand, other: Operand) -> Tensor:
+def logical_xor(input: Operand, other: Operand) -> Tensor:
     """Whether exactly one of both elements is nonzero."""
-    return _compared("logical_xor", np.logical_xor, x, other)
+    return _compared("logical_xor", np.logical_xor, input, other)
 
 
 def _equal_operator(x: Tensor, other: Any) -> Any:
@@ -187,8 +187,8 @@ def _invert_operator(x: Tensor) -> Tensor:
 
 
 @op
-def where(condition: Tensor | Array, x: Operand, other: Operand) -> tuple[Array, Backward]:
-    """x where the bool condition holds, `other` elsewhere; all three broadcast.
+def where(condition: Tensor | Array, input: Operand, other: Operand) -> tuple[Array, Backward]:
+    """The input where the bool condition holds, `other` elsewhere; all three broadcast.
 
     Raises
     ------
@@ -198,45 +198,45 @@ def where(condition: Tensor | Array, x: Operand, other: Operand) -> tuple[Array,
         Shapes that do not broadcast.
     """
     mask = _mask("where", condition)
-    a, b = operands("where", x, other)
+    a, b = operands("where", input, other)
 
     def backward(grad: Tensor, out: Tensor) -> tuple[Tensor | None, ...]:
-        grad_x = unbroadcast(masked_fill(grad, ~mask, 0.0), x) if needs_grad(x) else None
+        grad_input = unbroadcast(masked_fill(grad, ~mask, 0.0), input) if needs_grad(input) else None
         grad_other = unbroadcast(masked_fill(grad, mask, 0.0), other) if needs_grad(other) else None
-        return None, grad_x, grad_other
+        return None, grad_input, grad_other
 
     return _chosen("where", mask.array, a, b), backward
 
 
 @op
-def masked_fill(x: Tensor, mask: Tensor | Array, value: float | Tensor) -> tuple[Array, Backward]:
-    """x with `value` (a number or a 0-d tensor) wherever the bool mask, which broadcasts to the shape of x, holds.
+def masked_fill(input: Tensor, mask: Tensor | Array, value: float | Tensor) -> tuple[Array, Backward]:
+    """The input with `value` (a number or a 0-d tensor) wherever the bool mask, which broadcasts to its shape, holds.
 
     Raises
     ------
     DtypeError
         A mask that is not bool, a fraction for an integer tensor, or float32 with float64.
     ShapeError
-        A mask that does not broadcast to the shape of x, or a value with dimensions.
+        A mask that does not broadcast to the shape of the input, or a value with dimensions.
     """
-    array, number = operands("masked_fill", x, value)
+    array, number = operands("masked_fill", input, value)
     condition = _mask("masked_fill", mask)
-    if array is not x.array:
-        raise DtypeError(f"masked_fill: {value!r} does not fit into {x.dtype}")
+    if array is not input.array:
+        raise DtypeError(f"masked_fill: {value!r} does not fit into {input.dtype}")
     if np.ndim(number) > 0:
         raise ShapeError(
             f"masked_fill: value must be a number or a 0-d tensor, got shape {np.shape(number)}; use where"
         )
 
     def backward(grad: Tensor, out: Tensor) -> tuple[Tensor | None, ...]:
-        grad_x = masked_fill(grad, condition, 0.0) if needs_grad(x) else None
+        grad_input = masked_fill(grad, condition, 0.0) if needs_grad(input) else None
         grad_value = masked_fill(grad, ~condition, 0.0).sum() if needs_grad(value) else None
-        return grad_x, None, grad_value
+        return grad_input, None, grad_value
 
     try:
         everywhere = _repeated(condition.array, array.shape)
     except ValueError as error:
-        raise ShapeError(f"masked_fill: the mask {condition.shape} does not broadcast to {x.shape}") from error
+        raise ShapeError(f"masked_fill: the mask {condition.shape} does not broadcast to {input.shape}") from error
     return _chosen("masked_fill", everywhere, number, array), backward
 
 
@@ -276,23 +276,23 @@ def _repeated(array: Array, shape: tuple[int, ...]) -> Array:
 
 
 @op
-def maximum(x: Operand, other: Operand) -> tuple[Array, Backward]:
+def maximum(input: Operand, other: Operand) -> tuple[Array, Backward]:
     """The greater of both elements; NaN if either is. At a tie each operand gets half of the gradient."""
-    a, b = operands("maximum", x, other)
+    a, b = operands("maximum", input, other)
 
     def backward(grad: Tensor, out: Tensor) -> tuple[Tensor | None, ...]:
-        return _to_winners(grad, x, other, lt)
+        return _to_winners(grad, input, other, lt)
 
     return apply_broadcast("maximum", np.maximum, a, b), backward
 
 
 @op
-def minimum(x: Operand, other: Operand) -> tuple[Array, Backward]:
+def minimum(input: Operand, other: Operand) -> tuple[Array, Backward]:
     """The lesser of both elements; NaN if either is. At a tie each operand gets half of the gradient."""
-    a, b = operands("minimum", x, other)
+    a, b = operands("minimum", input, other)
 
     def backward(grad: Tensor, out: Tensor) -> tuple[Tensor | None, ...]:
-        return _to_winners(grad, x, other, gt)
+        return _to_winners(grad, input, other, gt)
 
     return apply_broadcast("minimum", np.minimum, a, b), backward
 
@@ -307,21 +307,21 @@ def _to_winners(
     return grad_x, grad_other
 
 
-def clamp(x: Tensor, min: Operand | None = None, max: Operand | None = None) -> Tensor:
-    """x limited to min..max (max where min > max); None is no limit, and limits that are tensors broadcast.
+def clamp(input: Tensor, min: Operand | None = None, max: Operand | None = None) -> Tensor:
+    """The input limited to min..max (max where min > max); None is no limit, and limits that are tensors broadcast.
 
-    The gradient passes where min <= x <= max. Raises `ArgumentError` if both limits are None or one is NaN.
+    The gradient passes where min <= input <= max. Raises `ArgumentError` if both limits are None or one is NaN.
     """
-    array_of("clamp", x)
+    array_of("clamp", input)
     if min is None and max is None:
         raise ArgumentError("clamp: both limits are None; give min, max or both")
-    if x.dtype.kind == "f" and not isinstance(min, (Tensor, np.ndarray)) and not isinstance(max, (Tensor, np.ndarray)):
+    if input.dtype.kind == "f" and not any(isinstance(limit, (Tensor, np.ndarray)) for limit in (min, max)):
         low = -math.inf if min is None else float(min)
         high = math.inf if max is None else float(max)
         if math.isnan(low) or math.isnan(high):
             raise ArgumentError(f"clamp: a limit is NaN: min={min}, max={max}")
-        return clamp_between(x, low, high)
-    limited = x if min is None else where(_is_beyond(lt, x, min), min, x)
+        return clamp_between(input, low, high)
+    limited = input if min is None else where(_is_beyond(lt, input, min), min, input)
     return limited if max is None else where(_is_beyond(gt, limited, max), max, limited)
 
 

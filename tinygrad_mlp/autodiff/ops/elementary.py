@@ -43,143 +43,143 @@ __all__ = [
 
 
 @op
-def exp(x: Tensor) -> tuple[Array, Backward]:
-    """e**x."""
+def exp(input: Tensor) -> tuple[Array, Backward]:
+    """e**input."""
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
         return grad * out
 
-    return apply_flat(kernels.exp, x), backward
+    return apply_flat(kernels.exp, input), backward
 
 
 @op
-def exp2(x: Tensor) -> tuple[Array, Backward]:
-    """2**x."""
+def exp2(input: Tensor) -> tuple[Array, Backward]:
+    """2**input."""
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
         return grad * (out * math.log(2))
 
-    return float_ufunc("exp2", np.exp2, x), backward
+    return float_ufunc("exp2", np.exp2, input), backward
 
 
 @op
-def expm1(x: Tensor) -> tuple[Array, Backward]:
-    """e**x - 1, accurate near 0."""
+def expm1(input: Tensor) -> tuple[Array, Backward]:
+    """e**input - 1, accurate near 0."""
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
         return grad * (out + 1.0)
 
-    return float_ufunc("expm1", np.expm1, x), backward
+    return float_ufunc("expm1", np.expm1, input), backward
 
 
 @op
-def log(x: Tensor) -> tuple[Array, Backward]:
+def log(input: Tensor) -> tuple[Array, Backward]:
     """Natural logarithm: -inf at 0, NaN below."""
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
-        return grad / x
+        return grad / input
 
-    return apply_flat(kernels.log, x), backward
+    return apply_flat(kernels.log, input), backward
 
 
 @op
-def log1p(x: Tensor) -> tuple[Array, Backward]:
-    """log(1 + x), accurate near 0."""
+def log1p(input: Tensor) -> tuple[Array, Backward]:
+    """log(1 + input), accurate near 0."""
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
-        return grad / (x + 1.0)
+        return grad / (input + 1.0)
 
-    return float_ufunc("log1p", np.log1p, x), backward
+    return float_ufunc("log1p", np.log1p, input), backward
 
 
 @op
-def log2(x: Tensor) -> tuple[Array, Backward]:
+def log2(input: Tensor) -> tuple[Array, Backward]:
     """Logarithm to base 2."""
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
-        return grad / (x * math.log(2))
+        return grad / (input * math.log(2))
 
-    return float_ufunc("log2", np.log2, x), backward
+    return float_ufunc("log2", np.log2, input), backward
 
 
 @op
-def sqrt(x: Tensor) -> tuple[Array, Backward]:
+def sqrt(input: Tensor) -> tuple[Array, Backward]:
     """Square root, NaN below 0; its derivative is inf at 0."""
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
         return grad / (out * 2.0)
 
-    return float_ufunc("sqrt", np.sqrt, x), backward
+    return float_ufunc("sqrt", np.sqrt, input), backward
 
 
 @op
-def rsqrt(x: Tensor) -> tuple[Array, Backward]:
-    """1 / sqrt(x)."""
+def rsqrt(input: Tensor) -> tuple[Array, Backward]:
+    """1 / sqrt(input)."""
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
         return grad * (out * out * out * -0.5)
 
-    return apply_flat(kernels.rsqrt, x), backward
+    return apply_flat(kernels.rsqrt, input), backward
 
 
 @op
-def square(x: Tensor) -> tuple[Array, Backward]:
-    """x**2."""
+def square(input: Tensor) -> tuple[Array, Backward]:
+    """input**2."""
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
-        return grad * (x * 2.0)
+        return grad * (input * 2.0)
 
-    return apply_ufunc(np.square, array_of("square", x)), backward
+    return apply_ufunc(np.square, array_of("square", input)), backward
 
 
 @op
-def reciprocal(x: Tensor) -> tuple[Array, Backward]:
-    """1 / x."""
+def reciprocal(input: Tensor) -> tuple[Array, Backward]:
+    """1 / input."""
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
         return -grad * (out * out)
 
-    return float_ufunc("reciprocal", np.reciprocal, x), backward
+    return float_ufunc("reciprocal", np.reciprocal, input), backward
 
 
 @op
-def abs(x: Tensor) -> tuple[Array, Backward]:
-    """|x|, with derivative 0 at 0."""
+def abs(input: Tensor) -> tuple[Array, Backward]:
+    """|input|, with derivative 0 at 0."""
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
-        return grad * x.sign()
+        return grad * input.sign()
 
-    return apply_ufunc(np.absolute, array_of("abs", x)), backward
+    return apply_ufunc(np.absolute, array_of("abs", input)), backward
 
 
 @op
-def sin(x: Tensor) -> tuple[Array, Backward]:
+def sin(input: Tensor) -> tuple[Array, Backward]:
     """Sine of an angle in radians."""
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
-        return grad * x.cos()
+        return grad * input.cos()
 
-    return float_ufunc("sin", np.sin, x), backward
+    return float_ufunc("sin", np.sin, input), backward
 
 
 @op
-def cos(x: Tensor) -> tuple[Array, Backward]:
+def cos(input: Tensor) -> tuple[Array, Backward]:
     """Cosine of an angle in radians."""
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
-        return -grad * x.sin()
+        return -grad * input.sin()
 
-    return float_ufunc("cos", np.cos, x), backward
+    return float_ufunc("cos", np.cos, input), backward
 
 
 @op
-def tanh(x: Tensor) -> tuple[Array, Backward]:
+def tanh(input: Tensor) -> tuple[Array, Backward]:
     """Hyperbolic tangent."""
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
         return tanh_backward(grad, out)
 
-    return apply_flat(kernels.tanh, x), backward
+    return apply_flat(kernels.tanh, input), backward
 
 
 @op
@@ -195,53 +195,53 @@ def tanh_backward(grad: Tensor, y: Tensor) -> tuple[Array, Backward]:
 
 
 @op
-def erf(x: Tensor) -> tuple[Array, Backward]:
-    """Error function, 2/sqrt(pi) times the integral of exp(-t**2) from 0 to x."""
+def erf(input: Tensor) -> tuple[Array, Backward]:
+    """Error function, 2/sqrt(pi) times the integral of exp(-t**2) from 0 to the input."""
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
-        return grad * ((-(x * x)).exp() * (2 / math.sqrt(math.pi)))
+        return grad * ((-(input * input)).exp() * (2 / math.sqrt(math.pi)))
 
-    return apply_flat(kernels.erf, x), backward
+    return apply_flat(kernels.erf, input), backward
 
 
 @op
-def sign(x: Tensor) -> tuple[Array, Backward]:
+def sign(input: Tensor) -> tuple[Array, Backward]:
     """-1, 0 or 1 (NaN for NaN); its gradient is 0."""
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
-        return zero_gradient(x)
+        return zero_gradient(input)
 
-    return apply_ufunc(np.sign, array_of("sign", x)), backward
-
-
-@op
-def floor(x: Tensor) -> tuple[Array, Backward]:
-    """The greatest integer not above x; its gradient is 0."""
-
-    def backward(grad: Tensor, out: Tensor) -> Tensor:
-        return zero_gradient(x)
-
-    return apply_ufunc(np.floor, array_of("floor", x)), backward
+    return apply_ufunc(np.sign, array_of("sign", input)), backward
 
 
 @op
-def ceil(x: Tensor) -> tuple[Array, Backward]:
-    """The least integer not below x; its gradient is 0."""
+def floor(input: Tensor) -> tuple[Array, Backward]:
+    """The greatest integer not above the input; its gradient is 0."""
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
-        return zero_gradient(x)
+        return zero_gradient(input)
 
-    return apply_ufunc(np.ceil, array_of("ceil", x)), backward
+    return apply_ufunc(np.floor, array_of("floor", input)), backward
 
 
 @op
-def round(x: Tensor, decimals: int = 0) -> tuple[Array, Backward]:
-    """x to `decimals` places (negative: to tens, hundreds, …), halves to the even neighbour; its gradient is 0."""
+def ceil(input: Tensor) -> tuple[Array, Backward]:
+    """The least integer not below the input; its gradient is 0."""
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
-        return zero_gradient(x)
+        return zero_gradient(input)
 
-    return _rounded(array_of("round", x), decimals), backward
+    return apply_ufunc(np.ceil, array_of("ceil", input)), backward
+
+
+@op
+def round(input: Tensor, decimals: int = 0) -> tuple[Array, Backward]:
+    """The input to `decimals` places (negative: to tens, …), halves to the even neighbour; its gradient is 0."""
+
+    def backward(grad: Tensor, out: Tensor) -> Tensor:
+        return zero_gradient(input)
+
+    return _rounded(array_of("round", input), decimals), backward
 
 
 def _rounded(array: Array, decimals: int) -> Array:

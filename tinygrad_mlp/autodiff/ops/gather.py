@@ -24,10 +24,10 @@ __all__ = ["METHODS", "gather", "index_select", "scatter", "scatter_", "scatter_
 
 
 @op
-def gather(x: Tensor, dim: int, index: Tensor) -> tuple[Array, Backward]:
-    """out[i, j, k] = x[i, index[i, j, k], k] for dim 1, and so on.
+def gather(input: Tensor, dim: int, index: Tensor) -> tuple[Array, Backward]:
+    """out[i, j, k] = input[i, index[i, j, k], k] for dim 1, and so on.
 
-    The index has as many dimensions as x, and along the others at most its sizes; no negative indices.
+    The index has as many dimensions as the input, and along the others at most its sizes; no negative indices.
 
     Raises
     ------
@@ -38,12 +38,12 @@ def gather(x: Tensor, dim: int, index: Tensor) -> tuple[Array, Backward]:
     DtypeError
         The index does not hold integers.
     """
-    axis, positions = _fitting_index("gather", x, dim, index)
+    axis, positions = _fitting_index("gather", input, dim, index)
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
-        return scatter_along(grad, x.shape, axis, index)
+        return scatter_along(grad, input.shape, axis, index)
 
-    return _gathered(x.array, positions, axis), backward
+    return _gathered(input.array, positions, axis), backward
 
 
 @op
@@ -92,55 +92,59 @@ def _index_array(name: str, index: Tensor) -> Array:
     return positions
 
 
-def take_along_dim(x: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
-    """`gather` with x and the indices broadcast against each other; without `dim` from the flattened x.
+def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
+    """`gather` with the input and the indices broadcast against each other; without `dim` from the flattened input.
 
     `x.take_along_dim(x.argmax(1, keepdim=True), 1)` is the maximum along dim 1. Raises as `gather` does.
     """
     if dim is None:
-        return gather(reshape(x, -1), 0, reshape(indices, -1))
-    axis = one_dim("take_along_dim", dim, array_of("take_along_dim", x).shape)
-    if indices.ndim != x.ndim:
-        raise ShapeError(f"take_along_dim: indices of shape {indices.shape} need as many dimensions as {x.shape}")
+        return gather(reshape(input, -1), 0, reshape(indices, -1))
+    axis = one_dim("take_along_dim", dim, array_of("take_along_dim", input).shape)
+    if indices.ndim != input.ndim:
+        raise ShapeError(f"take_along_dim: indices of shape {indices.shape} need as many dimensions as {input.shape}")
     both = [
         (1, 1) if d == axis else (size, other)
-        for d, (size, other) in enumerate(zip(x.shape, indices.shape, strict=True))
+        for d, (size, other) in enumerate(zip(input.shape, indices.shape, strict=True))
     ]
     if any(size != other and 1 not in (size, other) for size, other in both):
-        raise ShapeError(f"take_along_dim: {x.shape} and indices {indices.shape} do not broadcast outside dim {axis}")
+        raise ShapeError(
+            f"take_along_dim: {input.shape} and indices {indices.shape} do not broadcast outside dim {axis}"
+        )
     joined = [size if other == 1 else other for size, other in both]
-    for_x, for_indices = list(joined), list(joined)
+    for_input, for_indices = list(joined), list(joined)
     if joined:
-        for_x[axis], for_indices[axis] = x.shape[axis], indices.shape[axis]
-    wide = x if list(x.shape) == for_x else expand(x, for_x)
+        for_input[axis], for_indices[axis] = input.shape[axis], indices.shape[axis]
+    wide = input if list(input.shape) == for_input else expand(input, for_input)
     return gather(wide, axis, indices if list(indices.shape) == for_indices else expand(indices, for_indices))
 
 
-def index_select(x: Tensor, dim: int, index: Tensor) -> Tensor:
+def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """The entries of dimension `dim` that a 1-d (or 0-d) integer index names, in its order; no negative indices.
 
     Raises as `gather` does.
     """
-    axis = one_dim("index_select", dim, array_of("index_select", x).shape)
+    axis = one_dim("index_select", dim, array_of("index_select", input).shape)
     positions = _index_array("index_select", index)
     if positions.ndim > 1:
         raise ShapeError(f"index_select: the index must be 1-d, got shape {positions.shape}")
-    count = x.shape[axis] if x.ndim else 1
-    launch(check_positions, "index_select", positions, count, f"dim {axis} of shape {x.shape}")
-    return index_at(x, *[None] * axis, reshape(index, -1), *[None] * (x.ndim - axis - 1)) if x.ndim else reshape(x, ())
+    count = input.shape[axis] if input.ndim else 1
+    launch(check_positions, "index_select", positions, count, f"dim {axis} of shape {input.shape}")
+    if not input.ndim:
+        return reshape(input, ())
+    return index_at(input, *[None] * axis, reshape(index, -1), *[None] * (input.ndim - axis - 1))
 
 
-def scatter(x: Tensor, dim: int, index: Tensor, src: Operand) -> Tensor:
-    """A copy of x with out[i, index[i, j, k], k] = src[i, j, k] for dim 1, and so on; src is a number, or a tensor.
+def scatter(input: Tensor, dim: int, index: Tensor, src: Operand) -> Tensor:
+    """A copy of the input with out[i, index[i, j, k], k] = src[i, j, k] for dim 1, and so on; src is a number or a tensor.
 
     A src larger than the index is read as far as the index reaches. A place that the index names twice keeps the last
     value; the gradient of src is right only where no place is.
 
     `tg.zeros(N, 10).scatter(1, labels.unsqueeze(1), 1.0)` makes one-hot rows. Raises as `gather` does, and `DtypeError`
-    if src has another dtype than x.
+    if src has another dtype than the input.
     """
-    axis, _ = _fitting_index("scatter", x, dim, index)
-    return put(x, _source("scatter", x, index, src), axis, index)
+    axis, _ = _fitting_index("scatter", input, dim, index)
+    return put(input, _source("scatter", input, index, src), axis, index)
 
 
 @op
@@ -166,12 +170,12 @@ def scatter_(x: Tensor, dim: int, index: Tensor, src: Operand) -> Tensor:
     return x
 
 
-def scatter_add(x: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
-    """A copy of x with out[i, index[i, j, k], k] += src[i, j, k] for dim 1, and so on; repeated indices add up.
+def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
+    """A copy of the input with out[i, index[i, j, k], k] += src[i, j, k] for dim 1, and so on; repeated indices add up.
 
     A src larger than the index is read as far as the index reaches. Raises as `scatter` does.
     """
-    return x + _scattered("scatter_add", x, dim, index, src)
+    return input + _scattered("scatter_add", input, dim, index, src)
 
 
 def scatter_add_(x: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:

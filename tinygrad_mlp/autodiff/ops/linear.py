@@ -36,8 +36,8 @@ ACTIVATIONS: dict[str | None, int] = {None: NONE, "relu": RELU, "tanh": TANH, "s
 
 
 @op
-def matmul(x: Operand, y: Operand) -> tuple[Array, Backward]:
-    """x @ y: (…, M, K) @ (…, K, N) -> (…, M, N); leading dimensions broadcast, a 1-d operand is a row or a column.
+def matmul(input: Operand, other: Operand) -> tuple[Array, Backward]:
+    """input @ other: (…, M, K) @ (…, K, N) -> (…, M, N); leading dimensions broadcast, a 1-d operand is a row or column.
 
     Raises
     ------
@@ -46,21 +46,21 @@ def matmul(x: Operand, y: Operand) -> tuple[Array, Backward]:
     DtypeError
         float32 with float64, or two integer operands.
     """
-    a, b = operands("matmul", x, y)
+    a, b = operands("matmul", input, other)
     batch = _batch_shape(np.shape(a), np.shape(b))
     if a.dtype.kind != "f":
         raise DtypeError(f"matmul: got {a.dtype} @ {b.dtype}, expected float32 or float64; convert with .float()")
 
     def backward(grad: Tensor, out: Tensor) -> tuple[Tensor | None, ...]:
-        left = x if isinstance(x, Tensor) else wrap(a)
-        right = y if isinstance(y, Tensor) else wrap(b)
+        left = input if isinstance(input, Tensor) else wrap(a)
+        right = other if isinstance(other, Tensor) else wrap(b)
         if left.ndim == 1:
             grad = grad.unsqueeze(-2 if right.ndim > 1 else 0)  # (…, N) -> (…, 1, N)
         if right.ndim == 1:
             grad = grad.unsqueeze(-1)  # (…, M) -> (…, M, 1)
-        grad_x = _left_gradient(grad, right, left) if needs_grad(x) else None
-        grad_y = _right_gradient(grad, left, right) if needs_grad(y) else None
-        return grad_x, grad_y
+        grad_input = _left_gradient(grad, right, left) if needs_grad(input) else None
+        grad_other = _right_gradient(grad, left, right) if needs_grad(other) else None
+        return grad_input, grad_other
 
     return _product(a, b, batch), backward
 
@@ -133,35 +133,35 @@ def _of_dims(name: str, x: Tensor, x_dims: int, y: Tensor, y_dims: int) -> Tenso
     return matmul(x, y)
 
 
-def mm(x: Tensor, y: Tensor) -> Tensor:
+def mm(input: Tensor, mat2: Tensor) -> Tensor:
     """Product of two matrices, (M, K) @ (K, N) -> (M, N). Raises `ShapeError` for other shapes."""
-    return _of_dims("mm", x, 2, y, 2)
+    return _of_dims("mm", input, 2, mat2, 2)
 
 
-def bmm(x: Tensor, y: Tensor) -> Tensor:
+def bmm(input: Tensor, mat2: Tensor) -> Tensor:
     """Products of stacked matrices, (B, M, K) @ (B, K, N) -> (B, M, N). Raises `ShapeError` if the Bs differ."""
-    if x.shape[:1] != y.shape[:1]:
-        raise ShapeError(f"bmm: batches of {x.shape} and {y.shape} differ; x @ y broadcasts")
-    return _of_dims("bmm", x, 3, y, 3)
+    if input.shape[:1] != mat2.shape[:1]:
+        raise ShapeError(f"bmm: batches of {input.shape} and {mat2.shape} differ; x @ y broadcasts")
+    return _of_dims("bmm", input, 3, mat2, 3)
 
 
-def mv(x: Tensor, y: Tensor) -> Tensor:
+def mv(input: Tensor, vec: Tensor) -> Tensor:
     """Matrix times vector, (M, K) @ (K,) -> (M,). Raises `ShapeError` for other shapes."""
-    return _of_dims("mv", x, 2, y, 1)
+    return _of_dims("mv", input, 2, vec, 1)
 
 
-def dot(x: Tensor, y: Tensor) -> Tensor:
+def dot(input: Tensor, tensor: Tensor) -> Tensor:
     """Inner product of two vectors, (K,) and (K,) -> (). Raises `ShapeError` for other shapes."""
-    return _of_dims("dot", x, 1, y, 1)
+    return _of_dims("dot", input, 1, tensor, 1)
 
 
-def outer(x: Tensor, y: Tensor) -> Tensor:
+def outer(input: Tensor, vec2: Tensor) -> Tensor:
     """All products of two vectors' elements, (M,) and (N,) -> (M, N). Raises `ShapeError` for other shapes."""
-    check_tensor("outer", "first argument", x)
-    check_tensor("outer", "second argument", y)
-    if x.ndim != 1 or y.ndim != 1:
-        raise ShapeError(f"outer: got shapes {x.shape} and {y.shape}, expected two vectors")
-    return x.unsqueeze(1) * y.unsqueeze(0)
+    check_tensor("outer", "first argument", input)
+    check_tensor("outer", "second argument", vec2)
+    if input.ndim != 1 or vec2.ndim != 1:
+        raise ShapeError(f"outer: got shapes {input.shape} and {vec2.shape}, expected two vectors")
+    return input.unsqueeze(1) * vec2.unsqueeze(0)
 
 
 @op

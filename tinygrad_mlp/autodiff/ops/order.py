@@ -22,12 +22,12 @@ __all__ = ["METHODS", "argsort", "bincount", "nonzero", "one_hot", "sort", "topk
 
 
 @numpy_names
-def argsort(x: Tensor, dim: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
-    """The indices (int64) that sort x along a dimension; equal elements keep their order, NaN counts as the greatest.
+def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
+    """The indices (int64) that sort the input along a dimension; equal elements keep their order, NaN is the greatest.
 
     `stable` is PyTorch's argument; the order is stable always.
     """
-    return _argsorted("argsort", x, dim, descending)
+    return _argsorted("argsort", input, dim, descending)
 
 
 def _argsorted(name: str, x: Tensor, dim: int, descending: bool) -> Tensor:
@@ -42,59 +42,59 @@ def _argsorted(name: str, x: Tensor, dim: int, descending: bool) -> Tensor:
 
 
 @numpy_names
-def sort(x: Tensor, dim: int = -1, descending: bool = False, stable: bool = True) -> ValuesIndices:
-    """x in order along a dimension, and the indices (int64) of where each element stood; see `argsort`.
+def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = True) -> ValuesIndices:
+    """The input in order along a dimension, and the indices (int64) of where each element stood; see `argsort`.
 
     The gradient of a value goes to the element that it was.
     """
-    indices = _argsorted("sort", x, dim, descending)
-    return ValuesIndices(gather(x, dim, indices), indices)
+    indices = _argsorted("sort", input, dim, descending)
+    return ValuesIndices(gather(input, dim, indices), indices)
 
 
 @numpy_names
-def topk(x: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> ValuesIndices:
+def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> ValuesIndices:
     """The k largest (or smallest) elements along a dimension, in order, and their indices; of equal ones the first.
 
     `sorted` is PyTorch's argument; the result is sorted always. Raises `ShapeError` if there are fewer than k.
     """
-    axis = one_dim("topk", dim, array_of("topk", x).shape)
-    count = x.shape[axis] if x.ndim else 1
+    axis = one_dim("topk", dim, array_of("topk", input).shape)
+    count = input.shape[axis] if input.ndim else 1
     if not 0 <= k <= count:
-        raise ShapeError(f"topk: k must lie in 0 to {count}, the size of dim {axis} of shape {x.shape}; got {k}")
-    indices = argsort(x, axis, descending=largest)
-    if x.ndim:
+        raise ShapeError(f"topk: k must lie in 0 to {count}, the size of dim {axis} of shape {input.shape}; got {k}")
+    indices = argsort(input, axis, descending=largest)
+    if input.ndim:
         indices = slice_view(indices, (*[slice(None)] * axis, slice(k), Ellipsis))
-    return ValuesIndices(gather(x, axis, indices), indices)
+    return ValuesIndices(gather(input, axis, indices), indices)
 
 
-def nonzero(x: Tensor, as_tuple: bool = False) -> Any:
+def nonzero(input: Tensor, as_tuple: bool = False) -> Any:
     """The indices (int64) of the elements that are not 0, in row-major order.
 
     (count, ndim), a row for each; with `as_tuple` one 1-d tensor for each dimension, as an index takes them.
     """
     check_reading("nonzero")
-    array = array_of("nonzero", x)
+    array = array_of("nonzero", input)
     if as_tuple:
         return tuple([wrap(positions) for positions in np.nonzero(np.atleast_1d(array))])
     return wrap(np.argwhere(array))
 
 
-def unique(x: Tensor, return_inverse: bool = False, return_counts: bool = False) -> Any:
-    """The different elements of x, ascending, (k,); without a gradient.
+def unique(input: Tensor, return_inverse: bool = False, return_counts: bool = False) -> Any:
+    """The different elements of the input, ascending, (k,); without a gradient.
 
-    With `return_inverse` also, for each element of x, where it stands among them, and with `return_counts` how often
-    each occurs: int64.
+    With `return_inverse` also, for each element of the input, where it stands among them, and with `return_counts` how
+    often each occurs: int64.
     """
     check_reading("unique")
-    found = np.unique(array_of("unique", x), return_inverse=return_inverse, return_counts=return_counts)
+    found = np.unique(array_of("unique", input), return_inverse=return_inverse, return_counts=return_counts)
     if not isinstance(found, tuple):
         return wrap(found)
     values, *rest = found
     return (wrap(values), *[wrap(array.astype(np.int64, copy=False)) for array in rest])
 
 
-def bincount(labels: Tensor, minlength: int = 0) -> Tensor:
-    """How often each of 0, 1, 2, … occurs among integer labels (N,): int64, at least `minlength` entries.
+def bincount(input: Tensor, minlength: int = 0) -> Tensor:
+    """How often each of 0, 1, 2, … occurs among integer labels (N,), the input: int64, at least `minlength` entries.
 
     Raises
     ------
@@ -103,7 +103,7 @@ def bincount(labels: Tensor, minlength: int = 0) -> Tensor:
     IndexRangeError
         A label is negative.
     """
-    array = _label_array("bincount", labels)
+    array = _label_array("bincount", input)
     if array.ndim != 1:
         raise ShapeError(f"bincount: expected labels (N,), got shape {array.shape}")
     check_reading("bincount")
@@ -112,8 +112,8 @@ def bincount(labels: Tensor, minlength: int = 0) -> Tensor:
     return wrap(np.bincount(array, minlength=minlength))
 
 
-def one_hot(labels: Tensor, num_classes: int = -1) -> Tensor:
-    """Integer labels (...) as int64 rows (..., num_classes) of zeros with a 1 at the label.
+def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
+    """A tensor (...) of integer labels as int64 rows (..., num_classes) of zeros with a 1 at the label.
 
     Without `num_classes` there are as many classes as the largest label says.
 
@@ -126,15 +126,15 @@ def one_hot(labels: Tensor, num_classes: int = -1) -> Tensor:
     ArgumentError
         There are no labels to tell the number of classes.
     """
-    array = _label_array("one_hot", labels)
+    array = _label_array("one_hot", tensor)
     if num_classes == -1:
-        if not labels.array.size:
+        if not tensor.array.size:
             raise ArgumentError("one_hot: without labels the number of classes is unknown; give num_classes")
         check_reading("one_hot without num_classes")
-        num_classes = max(int(labels.array.max()) + 1, 1)
+        num_classes = max(int(tensor.array.max()) + 1, 1)
     if num_classes < 1:
         raise ArgumentError(f"one_hot: num_classes must be at least 1, or -1 to count them; got {num_classes}")
-    out = np.empty((*labels.shape, num_classes), np.int64)
+    out = np.empty((*tensor.shape, num_classes), np.int64)
     launch(order.one_hot, array, out)
     return wrap(out)
 

@@ -106,12 +106,12 @@ _BORDERS: dict[str, tuple[Callable[[Array, int], Array], Callable[[int], float]]
 }
 
 
-def pad(x: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
+def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
     """More entries at the borders, as `torch.nn.functional.pad`.
 
     Parameters
     ----------
-    x:
+    input:
         Any shape.
     pad:
         (before, after) of the last dimension, then of the one before it, and so on: (left, right, top, bottom) for
@@ -134,27 +134,27 @@ def pad(x: Tensor, pad: Sequence[int], mode: str = "constant", value: float | No
     if len(flat) % 2:
         raise ArgumentError(f"pad: expected pairs (before, after), got {len(flat)} numbers: {flat}")
     pairs = list(zip(flat[::2], flat[1::2], strict=True))[::-1]
-    if len(pairs) > x.ndim:
-        raise ShapeError(f"pad: {len(pairs)} pairs of widths for a tensor of shape {x.shape}")
-    widths: Widths = ((0, 0),) * (x.ndim - len(pairs)) + tuple(pairs)
+    if len(pairs) > input.ndim:
+        raise ShapeError(f"pad: {len(pairs)} pairs of widths for a tensor of shape {input.shape}")
+    widths: Widths = ((0, 0),) * (input.ndim - len(pairs)) + tuple(pairs)
     if any(
         size + before + after < 0 or size + min(before, 0) + min(after, 0) < 0
-        for size, (before, after) in zip(x.shape, widths, strict=True)
+        for size, (before, after) in zip(input.shape, widths, strict=True)
     ):
-        raise ShapeError(f"pad: widths {flat} cut more off than shape {x.shape} has")
+        raise ShapeError(f"pad: widths {flat} cut more off than shape {input.shape} has")
     if mode == "constant":
-        return pad_constant(x, widths, 0.0 if value is None else value)
+        return pad_constant(input, widths, 0.0 if value is None else value)
     if value is not None:
         raise ArgumentError(f"pad: value belongs to mode 'constant', not to {mode!r}")
     if mode == "circular" and min(flat, default=0) < 0:  # what is cut off does not come back at the other side
-        x = pad_constant(x, tuple([(min(before, 0), min(after, 0)) for before, after in widths]), 0.0)
+        input = pad_constant(input, tuple([(min(before, 0), min(after, 0)) for before, after in widths]), 0.0)
         widths = tuple([(max(before, 0), max(after, 0)) for before, after in widths])
     source, widest = _BORDERS[mode]
     for dim, (before, after) in enumerate(widths):
-        if max(before, after) > max(widest(x.shape[dim]), 0):
-            raise ShapeError(f"pad: mode {mode!r} cannot pad dim {dim} of shape {x.shape} by {(before, after)}")
+        if max(before, after) > max(widest(input.shape[dim]), 0):
+            raise ShapeError(f"pad: mode {mode!r} cannot pad dim {dim} of shape {input.shape} by {(before, after)}")
     for dim, (before, after) in enumerate(widths):
         if before or after:
-            size = x.shape[dim]
-            x = pad_along(x, dim, tuple(source(np.arange(-before, size + after), size).tolist()), before)
-    return x
+            size = input.shape[dim]
+            input = pad_along(input, dim, tuple(source(np.arange(-before, size + after), size).tolist()), before)
+    return input

@@ -54,42 +54,42 @@ class ValuesIndices(NamedTuple):
 
 
 @op
-def sum(x: Tensor, dim: Dim = None, keepdim: bool = False) -> tuple[Array, Backward]:
+def sum(input: Tensor, dim: Dim = None, keepdim: bool = False) -> tuple[Array, Backward]:
     """Sum over the named dimensions."""
-    dims = several_dims("sum", dim, array_of("sum", x).shape)
+    dims = several_dims("sum", dim, array_of("sum", input).shape)
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
-        return _spread(grad, x, dims)
+        return _spread(grad, input, dims)
 
-    return _summed(x, dims, keepdim), backward
+    return _summed(input, dims, keepdim), backward
 
 
 @op
-def mean(x: Tensor, dim: Dim = None, keepdim: bool = False) -> tuple[Array, Backward]:
+def mean(input: Tensor, dim: Dim = None, keepdim: bool = False) -> tuple[Array, Backward]:
     """Mean over the named dimensions; NaN of no elements. Raises `DtypeError` for integers: convert with .float()."""
-    _check_floating("mean", x)
-    dims = several_dims("mean", dim, x.shape)
-    count = _count(x.shape, dims)
+    _check_floating("mean", input)
+    dims = several_dims("mean", dim, input.shape)
+    count = _count(input.shape, dims)
     scale = 1 / count if count else math.nan
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
-        return _spread(grad * scale, x, dims)
+        return _spread(grad * scale, input, dims)
 
-    total = _summed(x, dims, keepdim)
+    total = _summed(input, dims, keepdim)
     launch(np.multiply, total, scale, total)
     return total, backward
 
 
 @op
-def prod(x: Tensor, dim: Dim = None, keepdim: bool = False) -> tuple[Array, Backward]:
+def prod(input: Tensor, dim: Dim = None, keepdim: bool = False) -> tuple[Array, Backward]:
     """Product over the named dimensions. Its derivative, the product of all others, is right where elements are 0."""
-    dims = several_dims("prod", dim, array_of("prod", x).shape)
+    dims = several_dims("prod", dim, array_of("prod", input).shape)
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
-        spread = _spread(grad, x, dims)
-        return spread * _product_of_others(x, dims) if _count(x.shape, dims) > 1 else spread
+        spread = _spread(grad, input, dims)
+        return spread * _product_of_others(input, dims) if _count(input.shape, dims) > 1 else spread
 
-    return _reduced(np.multiply, x, dims, keepdim, _sum_dtype(x.array)), backward
+    return _reduced(np.multiply, input, dims, keepdim, _sum_dtype(input.array)), backward
 
 
 def _product_of_others(x: Tensor, dims: tuple[int, ...]) -> Tensor:
@@ -123,25 +123,25 @@ def _product_of_followers(rows: Tensor) -> Tensor:
 
 
 @op
-def amax(x: Tensor, dim: Dim = None, keepdim: bool = False) -> tuple[Array, Backward]:
+def amax(input: Tensor, dim: Dim = None, keepdim: bool = False) -> tuple[Array, Backward]:
     """Maximum over the named dimensions, NaN if one is NaN. Elements that share it share its gradient evenly."""
-    dims = _dims_with_elements("amax", x, dim)
+    dims = _dims_with_elements("amax", input, dim)
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
-        return _to_extremes(grad, x, out, dims)
+        return _to_extremes(grad, input, out, dims)
 
-    return _reduced(np.maximum, x, dims, keepdim), backward
+    return _reduced(np.maximum, input, dims, keepdim), backward
 
 
 @op
-def amin(x: Tensor, dim: Dim = None, keepdim: bool = False) -> tuple[Array, Backward]:
+def amin(input: Tensor, dim: Dim = None, keepdim: bool = False) -> tuple[Array, Backward]:
     """Minimum over the named dimensions, NaN if one is NaN. Elements that share it share its gradient evenly."""
-    dims = _dims_with_elements("amin", x, dim)
+    dims = _dims_with_elements("amin", input, dim)
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
-        return _to_extremes(grad, x, out, dims)
+        return _to_extremes(grad, input, out, dims)
 
-    return _reduced(np.minimum, x, dims, keepdim), backward
+    return _reduced(np.minimum, input, dims, keepdim), backward
 
 
 def _to_extremes(grad: Tensor, x: Tensor, out: Tensor, dims: tuple[int, ...]) -> Tensor:
@@ -152,21 +152,21 @@ def _to_extremes(grad: Tensor, x: Tensor, out: Tensor, dims: tuple[int, ...]) ->
 
 
 @numpy_names
-def argmax(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """Index (int64) of the first greatest element along `dim`, or in the flattened tensor; NaN counts as greatest.
 
     Raises `ShapeError` for a dim out of range or without elements.
     """
-    return _index_of("argmax", argmax_of, x, dim, keepdim)
+    return _index_of("argmax", argmax_of, input, dim, keepdim)
 
 
 @numpy_names
-def argmin(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """Index (int64) of the first least element along `dim`, or in the flattened tensor; NaN counts as least.
 
     Raises `ShapeError` for a dim out of range or without elements.
     """
-    return _index_of("argmin", argmin_of, x, dim, keepdim)
+    return _index_of("argmin", argmin_of, input, dim, keepdim)
 
 
 def _index_of(name: str, kernel: Kernel, x: Tensor, dim: int | None, keepdim: bool) -> Tensor:
@@ -182,27 +182,27 @@ def _index_of(name: str, kernel: Kernel, x: Tensor, dim: int | None, keepdim: bo
 
 
 @numpy_names
-def max(x: Tensor, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
-    """Maximum of all elements, as `amax`; with a dim, the maxima along it and their indices; or `maximum(x, other)`.
+def max(input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
+    """Maximum of all elements, as `amax`; with a dim, maxima along it and their indices; or `maximum(input, other)`.
 
     Along a dimension the gradient goes to the one element whose index is returned, the first of several.
 
     >>> values, indices = tg.tensor([[1.0, 3.0, 2.0]]).max(dim=1)
     """
     if isinstance(dim, Tensor):
-        return maximum(x, dim)
-    return amax(x, None, keepdim) if dim is None else _extremes_along("max", argmax, x, dim, keepdim)
+        return maximum(input, dim)
+    return amax(input, None, keepdim) if dim is None else _extremes_along("max", argmax, input, dim, keepdim)
 
 
 @numpy_names
-def min(x: Tensor, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
-    """Minimum of all elements, as `amin`; with a dim, the minima along it and their indices; or `minimum(x, other)`.
+def min(input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
+    """Minimum of all elements, as `amin`; with a dim, minima along it and their indices; or `minimum(input, other)`.
 
     Along a dimension the gradient goes to the one element whose index is returned, the first of several.
     """
     if isinstance(dim, Tensor):
-        return minimum(x, dim)
-    return amin(x, None, keepdim) if dim is None else _extremes_along("min", argmin, x, dim, keepdim)
+        return minimum(input, dim)
+    return amin(input, None, keepdim) if dim is None else _extremes_along("min", argmin, input, dim, keepdim)
 
 
 def _extremes_along(name: str, index_of: Callable[..., Tensor], x: Tensor, dim: int, keepdim: bool) -> ValuesIndices:
@@ -216,27 +216,27 @@ def _extremes_along(name: str, index_of: Callable[..., Tensor], x: Tensor, dim: 
 
 
 @numpy_names
-def any(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
+def any(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """Whether an element over the named dimensions is nonzero (NaN is); False of none."""
-    dims = several_dims("any", dim, array_of("any", x).shape)
-    return wrap(_reduced(np.logical_or, x, dims, keepdim, np.bool_))
+    dims = several_dims("any", dim, array_of("any", input).shape)
+    return wrap(_reduced(np.logical_or, input, dims, keepdim, np.bool_))
 
 
 @numpy_names
-def all(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
+def all(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """Whether all elements over the named dimensions are nonzero (NaN is); True of none."""
-    dims = several_dims("all", dim, array_of("all", x).shape)
-    return wrap(_reduced(np.logical_and, x, dims, keepdim, np.bool_))
+    dims = several_dims("all", dim, array_of("all", input).shape)
+    return wrap(_reduced(np.logical_and, input, dims, keepdim, np.bool_))
 
 
 @op
-def cumsum(x: Tensor, dim: int) -> tuple[Array, Backward]:
+def cumsum(input: Tensor, dim: int) -> tuple[Array, Backward]:
     """Running sum along `dim`."""
-    array = array_of("cumsum", x)
+    array = array_of("cumsum", input)
     axis = one_dim("cumsum", dim, array.shape)
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
-        return cumsum(grad.flip(axis), axis).flip(axis) if x.ndim else grad
+        return cumsum(grad.flip(axis), axis).flip(axis) if input.ndim else grad
 
     out = np.empty(array.shape, _sum_dtype(array))
     launch(accumulate_with, np.add, array.reshape(array.shape or 1), axis, out.reshape(out.shape or 1))
@@ -245,7 +245,7 @@ def cumsum(x: Tensor, dim: int) -> tuple[Array, Backward]:
 
 @numpy_names
 def var(
-    x: Tensor, dim: Dim = None, correction: int = 1, keepdim: bool = False, *, unbiased: bool | None = None
+    input: Tensor, dim: Dim = None, correction: int = 1, keepdim: bool = False, *, unbiased: bool | None = None
 ) -> Tensor:
     """Variance over the named dimensions: the sum of squared distances from the mean, over n - correction.
 
@@ -253,7 +253,7 @@ def var(
     name of the same choice, also as the only argument: `x.var(False)`. NaN where n - correction is 0. Raises
     `DtypeError` for integers.
     """
-    return _variance("var", x, dim, correction, keepdim, unbiased)
+    return _variance("var", input, dim, correction, keepdim, unbiased)
 
 
 def _variance(name: str, x: Tensor, dim: Dim, correction: int, keepdim: bool, unbiased: bool | None) -> Tensor:
@@ -271,20 +271,20 @@ def _variance(name: str, x: Tensor, dim: Dim, correction: int, keepdim: bool, un
 
 @numpy_names
 def std(
-    x: Tensor, dim: Dim = None, correction: int = 1, keepdim: bool = False, *, unbiased: bool | None = None
+    input: Tensor, dim: Dim = None, correction: int = 1, keepdim: bool = False, *, unbiased: bool | None = None
 ) -> Tensor:
     """Standard deviation over the named dimensions, the root of `var`; its gradient is 0 where all elements agree.
 
     Raises `DtypeError` for integers.
     """
-    return _root(_variance("std", x, dim, correction, keepdim, unbiased))
+    return _root(_variance("std", input, dim, correction, keepdim, unbiased))
 
 
 @numpy_names
-def norm(x: Tensor, p: float | str = 2.0, dim: Dim = None, keepdim: bool = False) -> Tensor:
-    """Vector norm over the named dimensions (all for None): (sum of |x|**p)**(1/p), with gradient 0 where x is 0.
+def norm(input: Tensor, p: float | str = 2.0, dim: Dim = None, keepdim: bool = False) -> Tensor:
+    """Vector norm over the named dimensions (all for None): (sum of |input|**p)**(1/p), with gradient 0 where it is 0.
 
-    p = inf and -inf are the greatest and the least |x|, p = 0 counts the elements that are not 0; "fro" is 2.
+    p = inf and -inf are the greatest and the least |input|, p = 0 counts the elements that are not 0; "fro" is 2.
 
     Raises
     ------
@@ -293,20 +293,20 @@ def norm(x: Tensor, p: float | str = 2.0, dim: Dim = None, keepdim: bool = False
     ArgumentError
         A p that is neither a number nor "fro".
     """
-    _check_floating("norm", x)
+    _check_floating("norm", input)
     power = 2.0 if p == "fro" else p
     if isinstance(power, str) or math.isnan(power):
         raise ArgumentError(f'norm: got p={p!r}, expected a number, inf, -inf or "fro"')
-    dims = several_dims("norm", dim, x.shape)
+    dims = several_dims("norm", dim, input.shape)
     if power == 2:
-        return _root(sum(x * x, dims, keepdim))
+        return _root(sum(input * input, dims, keepdim))
     if power == 1:
-        return sum(x.abs(), dims, keepdim)
+        return sum(input.abs(), dims, keepdim)
     if math.isinf(power):
-        return (amax if power > 0 else amin)(x.abs(), dims, keepdim)
+        return (amax if power > 0 else amin)(input.abs(), dims, keepdim)
     if power == 0:
-        return sum(x.sign().abs(), dims, keepdim)
-    total = sum(_power(x.abs(), power), dims, keepdim)
+        return sum(input.sign().abs(), dims, keepdim)
+    total = sum(_power(input.abs(), power), dims, keepdim)
     return _power(total, 1 / power)
 
 

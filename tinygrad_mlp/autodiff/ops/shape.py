@@ -75,18 +75,18 @@ def reshape_view(x: Tensor, shape: tuple[int, ...]) -> tuple[Array, Backward]:
     return x.array.reshape(shape, copy=False), backward
 
 
-def reshape(x: Tensor, *shape: int | Sequence[int]) -> Tensor:
+def reshape(input: Tensor, *shape: int | Sequence[int]) -> Tensor:
     """The same elements, in row-major order, in another shape; one size may be -1, which stands for what is left.
 
     Shares memory where that is possible, and copies where it is not. Raises `ShapeError` if the sizes do not fit.
     """
-    wanted = _filled_in(sizes("reshape", shape), array_of("reshape", x).shape)
-    return reshape_view(x if _fits_memory(x.array, wanted) else contiguous(x), wanted)
+    wanted = _filled_in(sizes("reshape", shape), array_of("reshape", input).shape)
+    return reshape_view(input if _fits_memory(input.array, wanted) else contiguous(input), wanted)
 
 
-def view(x: Tensor, *shape: int | Sequence[int]) -> Tensor:
+def view(input: Tensor, *shape: int | Sequence[int]) -> Tensor:
     """`reshape`. Where PyTorch would demand a contiguous tensor it copies: see this module's text."""
-    return reshape(x, *shape)
+    return reshape(input, *shape)
 
 
 def _fits_memory(array: Array, shape: tuple[int, ...]) -> bool:
@@ -111,31 +111,31 @@ def _filled_in(wanted: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ..
     return wanted
 
 
-def flatten(x: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """Join the dimensions start_dim to end_dim into one; a 0-d tensor becomes 1-d.
 
     Raises `ShapeError` for a dimension out of range or a start after the end.
     """
-    shape = array_of("flatten", x).shape
+    shape = array_of("flatten", input).shape
     start, end = one_dim("flatten", start_dim, shape), one_dim("flatten", end_dim, shape)
     if start > end:
         raise ShapeError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim} in shape {shape}")
     joined = math.prod(shape[start : end + 1])
-    return reshape(x, (*shape[:start], joined, *shape[end + 1 :]))
+    return reshape(input, (*shape[:start], joined, *shape[end + 1 :]))
 
 
 @numpy_names
-def squeeze(x: Tensor, dim: Dim = None) -> Tensor:
+def squeeze(input: Tensor, dim: Dim = None) -> Tensor:
     """Without the dimensions of size 1, or without those of the named ones that have size 1."""
-    dims = several_dims("squeeze", dim, array_of("squeeze", x).shape)
-    return reshape(x, [size for position, size in enumerate(x.shape) if size != 1 or position not in dims])
+    dims = several_dims("squeeze", dim, array_of("squeeze", input).shape)
+    return reshape(input, [size for position, size in enumerate(input.shape) if size != 1 or position not in dims])
 
 
 @numpy_names
-def unsqueeze(x: Tensor, dim: int) -> Tensor:
+def unsqueeze(input: Tensor, dim: int) -> Tensor:
     """With a new dimension of size 1 at position `dim`, -(ndim + 1) to ndim."""
-    position = one_dim("unsqueeze", dim, (*array_of("unsqueeze", x).shape, 1))
-    return reshape(x, (*x.shape[:position], 1, *x.shape[position:]))
+    position = one_dim("unsqueeze", dim, (*array_of("unsqueeze", input).shape, 1))
+    return reshape(input, (*input.shape[:position], 1, *input.shape[position:]))
 
 
 @op(view=True)
@@ -148,34 +148,38 @@ def permute_view(x: Tensor, dims: tuple[int, ...]) -> tuple[Array, Backward]:
     return x.array.transpose(dims), backward
 
 
-def permute(x: Tensor, *dims: int | Sequence[int]) -> Tensor:
+def permute(input: Tensor, *dims: int | Sequence[int]) -> Tensor:
     """The dimensions in another order: `images.permute(0, 2, 3, 1)`; shares memory.
 
     Raises `ArgumentError` unless each dimension is named once.
     """
     listed = sizes("permute", dims)
-    shape = array_of("permute", x).shape
+    shape = array_of("permute", input).shape
     order = tuple([one_dim("permute", dim, shape) for dim in listed])
-    if sorted(order) != list(range(x.ndim)):
-        raise ArgumentError(f"permute: {listed} must name each of the {x.ndim} dimensions of shape {x.shape} once")
-    return permute_view(x, order)
+    if sorted(order) != list(range(input.ndim)):
+        raise ArgumentError(
+            f"permute: {listed} must name each of the {input.ndim} dimensions of shape {input.shape} once"
+        )
+    return permute_view(input, order)
 
 
-def transpose(x: Tensor, dim0: int, dim1: int) -> Tensor:
+def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     """Two dimensions exchanged; shares memory."""
-    shape = array_of("transpose", x).shape
+    shape = array_of("transpose", input).shape
     first, second = one_dim("transpose", dim0, shape), one_dim("transpose", dim1, shape)
-    order = list(range(x.ndim))
+    order = list(range(input.ndim))
     if order:
         order[first], order[second] = second, first
-    return permute_view(x, tuple(order))
+    return permute_view(input, tuple(order))
 
 
-def t(x: Tensor) -> Tensor:
+def t(input: Tensor) -> Tensor:
     """The transposed matrix; 0-d and 1-d tensors stay as they are. Raises `ShapeError` for 3 dimensions and more."""
-    if array_of("t", x).ndim > 2:
-        raise ShapeError(f"t: expected at most 2 dimensions, got shape {x.shape}; use transpose(dim0, dim1) or permute")
-    return permute_view(x, tuple(range(x.ndim))[::-1])
+    if array_of("t", input).ndim > 2:
+        raise ShapeError(
+            f"t: expected at most 2 dimensions, got shape {input.shape}; use transpose(dim0, dim1) or permute"
+        )
+    return permute_view(input, tuple(range(input.ndim))[::-1])
 
 
 @op(view=True)
@@ -188,37 +192,39 @@ def expand_view(x: Tensor, shape: tuple[int, ...]) -> tuple[Array, Backward]:
     return np.broadcast_to(x.array, shape), backward
 
 
-def expand(x: Tensor, *shape: int | Sequence[int]) -> Tensor:
+def expand(input: Tensor, *shape: int | Sequence[int]) -> Tensor:
     """Repeat dimensions of size 1, and new leading ones, without copying; a size of -1 stays as it is.
 
     Raises `ShapeError` if a dimension of another size would have to change.
     """
     wanted = sizes("expand", shape)
-    added = len(wanted) - array_of("expand", x).ndim
-    full = tuple([x.shape[i - added] if size == -1 and i >= added >= 0 else size for i, size in enumerate(wanted)])
-    fits = added >= 0 and all(old in (1, new) for old, new in zip(x.shape, full[added:], strict=True))
+    added = len(wanted) - array_of("expand", input).ndim
+    full = tuple([input.shape[i - added] if size == -1 and i >= added >= 0 else size for i, size in enumerate(wanted)])
+    fits = added >= 0 and all(old in (1, new) for old, new in zip(input.shape, full[added:], strict=True))
     if not fits or any(size < 0 for size in full):
-        raise ShapeError(f"expand: {x.shape} cannot be repeated to {wanted}; only dimensions of size 1 can")
-    return expand_view(x, full)
+        raise ShapeError(f"expand: {input.shape} cannot be repeated to {wanted}; only dimensions of size 1 can")
+    return expand_view(input, full)
 
 
-def broadcast_to(x: Tensor, shape: Sequence[int]) -> Tensor:
+def broadcast_to(input: Tensor, shape: Sequence[int]) -> Tensor:
     """`expand` to a shape."""
-    return expand(x, shape)
+    return expand(input, shape)
 
 
-def repeat(x: Tensor, *sizes_: int | Sequence[int]) -> Tensor:
+def repeat(input: Tensor, *sizes_: int | Sequence[int]) -> Tensor:
     """Copies side by side, so many along each dimension: (2, 3) repeated (4, 1) times is (8, 3). New ones come first.
 
     Raises `ShapeError` for fewer numbers than dimensions, or a negative one.
     """
     times = sizes("repeat", sizes_)
-    added = len(times) - x.ndim
+    added = len(times) - input.ndim
     if added < 0 or any(count < 0 for count in times):
-        raise ShapeError(f"repeat: got {times} for shape {x.shape}, expected a count of at least 0 for each dimension")
-    shape = (1,) * added + x.shape
+        raise ShapeError(
+            f"repeat: got {times} for shape {input.shape}, expected a count of at least 0 for each dimension"
+        )
+    shape = (1,) * added + input.shape
     pairs = list(zip(times, shape, strict=True))
-    apart = reshape(x, [entry for size in shape for entry in (1, size)])  # (2, 3) -> (1, 2, 1, 3)
+    apart = reshape(input, [entry for size in shape for entry in (1, size)])  # (2, 3) -> (1, 2, 1, 3)
     spread = expand(apart, [entry for pair in pairs for entry in pair])  # -> (4, 2, 1, 3)
     joined = reshape(spread, [count * size for count, size in pairs])  # -> (8, 3)
     return joined if joined.array.flags.writeable else row_major(joined)  # nothing was copied yet
@@ -235,14 +241,14 @@ def expand_as(x: Tensor, other: Tensor) -> Tensor:
 
 
 @op
-def clone(x: Tensor) -> tuple[Array, Backward]:
+def clone(input: Tensor) -> tuple[Array, Backward]:
     """A copy in memory of its own, in the same memory order; gradients pass through."""
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
         return grad
 
-    array = empty_like(x.array)
-    launch(copy, x.array, array)
+    array = empty_like(input.array)
+    launch(copy, input.array, array)
     return array, backward
 
 

@@ -31,14 +31,14 @@ __all__ = [
 
 
 @op
-def softmax(x: Tensor, dim: int) -> tuple[Array, Backward]:
-    """exp(x) divided by its sum along `dim`. Raises `ShapeError` for a dim out of range."""
-    axis = one_dim("softmax", dim, x.shape)
+def softmax(input: Tensor, dim: int) -> tuple[Array, Backward]:
+    """exp(input) divided by its sum along `dim`. Raises `ShapeError` for a dim out of range."""
+    axis = one_dim("softmax", dim, input.shape)
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
         return softmax_backward(grad, out, axis)
 
-    return _apply_rows(kernels.softmax, axis, floating("softmax", x)), backward
+    return _apply_rows(kernels.softmax, axis, floating("softmax", input)), backward
 
 
 @op
@@ -58,14 +58,14 @@ def softmax_backward(grad: Tensor, y: Tensor, dim: int) -> tuple[Array, Backward
 
 
 @op
-def log_softmax(x: Tensor, dim: int) -> tuple[Array, Backward]:
-    """log(softmax(x)) along `dim`, without its loss of accuracy. Raises `ShapeError` for a dim out of range."""
-    axis = one_dim("log_softmax", dim, x.shape)
+def log_softmax(input: Tensor, dim: int) -> tuple[Array, Backward]:
+    """log(softmax(input)) along `dim`, without its loss of accuracy. Raises `ShapeError` for a dim out of range."""
+    axis = one_dim("log_softmax", dim, input.shape)
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
         return log_softmax_backward(grad, out, axis)
 
-    return _apply_rows(kernels.log_softmax, axis, floating("log_softmax", x)), backward
+    return _apply_rows(kernels.log_softmax, axis, floating("log_softmax", input)), backward
 
 
 @op
@@ -85,21 +85,21 @@ def log_softmax_backward(grad: Tensor, y: Tensor, dim: int) -> tuple[Array, Back
 
 
 @op
-def logsumexp(x: Tensor, dim: Dim = None, keepdim: bool = False) -> tuple[Array, Backward]:
-    """log(sum of exp(x)) over the named dimensions (all for None), without overflow.
+def logsumexp(input: Tensor, dim: Dim = None, keepdim: bool = False) -> tuple[Array, Backward]:
+    """log(sum of exp(input)) over the named dimensions (all for None), without overflow.
 
     Its derivative is the softmax. Raises `ShapeError` for a dim out of range, `ArgumentError` for one named twice.
     """
-    dims = several_dims("logsumexp", dim, x.shape)
-    kept = tuple([1 if axis in dims else size for axis, size in enumerate(x.shape)])
+    dims = several_dims("logsumexp", dim, input.shape)
+    kept = tuple([1 if axis in dims else size for axis, size in enumerate(input.shape)])
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
-        return grad.reshape(kept) * (x - out.reshape(kept)).exp()
+        return grad.reshape(kept) * (input - out.reshape(kept)).exp()
 
-    rows = _rows(floating("logsumexp", x), dims)
+    rows = _rows(floating("logsumexp", input), dims)
     out = np.empty(rows.shape[0], rows.dtype)
     launch(kernels.logsumexp, rows, out)
-    shape = kept if keepdim else tuple([size for axis, size in enumerate(x.shape) if axis not in dims])
+    shape = kept if keepdim else tuple([size for axis, size in enumerate(input.shape) if axis not in dims])
     return out.reshape(shape), backward
 
 
