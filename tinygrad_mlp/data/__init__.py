@@ -3,6 +3,7 @@
 from tinygrad_mlp.data.augmentation import Augmentation, AugmentedImages
 from tinygrad_mlp.data.catalog import ImageSplits, fashion_mnist, mnist, synthetic_fashion
 from tinygrad_mlp.data.collate import collate
+from tinygrad_mlp.data.concat import ConcatDataset
 from tinygrad_mlp.data.dataset import BatchDataset, Dataset, Subset, TensorDataset, random_split
 from tinygrad_mlp.data.idx import read_idx, write_idx
 from tinygrad_mlp.data.image import ImageDataset, k_fold
@@ -14,6 +15,7 @@ __all__ = [
     "Augmentation",
     "AugmentedImages",
     "BatchDataset",
+    "ConcatDataset",
     "DataLoader",
     "Dataset",
     "ImageDataset",

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinygrad_mlp.autodiff.tensor import Tensor
-from tinygrad_mlp.data.dataset import BatchDataset, Dataset, Indices, Subset, as_indices
+from tinygrad_mlp.data.concat import ConcatDataset
+from tinygrad_mlp.data.dataset import BatchDataset, Dataset, Subset, draws_as
 from tinygrad_mlp.data.image import ImageDataset
+from tinygrad_mlp.data.indices import Indices, as_indices
 from tinygrad_mlp.data.permutation import check_seed
 from tinygrad_mlp.errors import ArgumentError, DataError
 from tinygrad_mlp.kernels.augment import DRAWN, draw_augmentation
@@ -147,6 +149,11 @@ class AugmentedImages(BatchDataset):
             raise ArgumentError(
                 f"AugmentedImages: got {dataset!r}, expected an ImageDataset; dataset.part(indices) makes one of a part"
             )
+        if not draws_as(dataset, ImageDataset):
+            raise ArgumentError(
+                f"AugmentedImages: got a {type(dataset).__name__}, which draws images in a way of its own, expected an "
+                "ImageDataset itself; do what it does on the pixels before, or augment in its __getitem__"
+            )
         if dataset.split in ("validation", "test"):
             raise DataError(f"AugmentedImages: {dataset!r} is not for training, and only training images are augmented")
         super().__init__(dataset.name, dataset.split)
@@ -184,10 +191,10 @@ class AugmentedImages(BatchDataset):
 
 
 def is_augmented(dataset: object) -> bool:
-    """Whether these are augmented images, or a part of such."""
-    while isinstance(dataset, Subset):
-        dataset = dataset.dataset
-    return isinstance(dataset, AugmentedImages)
+    """Whether these are augmented images, a part of such, or hold such."""
+    if isinstance(dataset, ConcatDataset):
+        return any(is_augmented(part) for part in dataset.datasets)
+    return is_augmented(dataset.dataset) if isinstance(dataset, Subset) else isinstance(dataset, AugmentedImages)
 
 
 def _whole(name: str, value: object) -> int:

@@ -2,40 +2,67 @@
 
 from __future__ import annotations
 
-import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal, Protocol, SupportsIndex, TypeAlias, get_args
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Literal,
+    Protocol,
+    SupportsIndex,
+    TypeAlias,
+    TypeGuard,
+    cast,
+    get_args,
+    runtime_checkable,
+)
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.data.collate import as_tensors, check_finite, collate
+from tinygrad_mlp.data.indices import Indices, absolute, as_indices, index_array, single
 from tinygrad_mlp.data.permutation import Purpose, SeedSource, permutation, resolve_seed
-from tinygrad_mlp.errors import ArgumentError, DataError, DtypeError, IndexRangeError, ShapeError
+from tinygrad_mlp.data.uses import Uses
+from tinygrad_mlp.errors import ArgumentError, DataError, DtypeError, ShapeError
 from tinygrad_mlp.kernels.batch import take_numbers, take_rows
 from tinygrad_mlp.kernels.launch import launch
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar  # pyright: ignore[reportMissingModuleSource]  its stubs come with checkers
+
+    from tinygrad_mlp.data.concat import ConcatDataset
+
+    SampleT_co = TypeVar("SampleT_co", covariant=True, default=Any)
+else:
+    from typing import TypeVar
+
+    SampleT_co = TypeVar("SampleT_co", covariant=True)
+
+Kind = TypeVar("Kind", bound="BatchDataset")
 
 __all__ = [
     "BatchDataset",
     "Dataset",
-    "Indices",
     "Split",
     "Subset",
     "TensorDataset",
-    "as_indices",
     "draw",
+    "draws_as",
+    "length",
     "random_split",
     "set_epoch",
 ]
 
 Split: TypeAlias = Literal["train", "validation", "test"]
-Indices: TypeAlias = "slice | Sequence[int] | NDArray[Any] | Tensor"
 
 
-class Dataset(Protocol):
+@runtime_checkable
+class Dataset(Protocol[SampleT_co]):
     """What a DataLoader needs: a length, and samples (each a tuple of arrays, Tensors or numbers) by position.
+
+    `Dataset[tuple[Tensor, int]]` says what a sample is. A subclass lacking a method raises `ArgumentError` naming it.
 
     >>> class Squares(Dataset):
     ...     def __len__(self):
@@ -44,14 +71,24 @@ class Dataset(Protocol):
     ...         return np.float32([index]), float(index**2)
     """
 
-    def __len__(self) -> int: ...
-    def __getitem__(self, index: int, /) -> Any: ...
+    def __len__(self) -> int:
+        raise ArgumentError(_lacks(type(self), "__len__"))
+
+    def __getitem__(self, index: int, /) -> SampleT_co:
+        raise ArgumentError(_lacks(type(self), "__getitem__"))
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if not hasattr(cls, "__add__"):
+            setattr(cls, "__add__", _joined)  # noqa: B010  no method here: then what cannot be added were no Dataset
 
 
 class BatchDataset(ABC):
     """A data set that draws a whole batch at once, and knows its name and its role.
 
-    `ds[3]` is one sample, `ds[:10]`, `ds[[1, 2]]` and `ds[mask]` are batches, as `ds.batch(indices)` is.
+    `ds[3]` is one sample, `ds[:10]`, `ds[[1, 2]]` and `ds[mask]` are batches, as `ds.batch(indices)` is. `a + b` is a
+    `ConcatDataset` of both. A subclass that overrides `__getitem__`, to transform samples, and not `batch`, is drawn
+    sample by sample wherever a net is trained or evaluated.
 
     Parameters
     ----------
@@ -71,16 +108,16 @@ class BatchDataset(ABC):
             raise ArgumentError(f"split is {split!r}, expected one of {', '.join(get_args(Split))}, or None")
         self.name = name
         self.split: Split | None = split
-        self._uses = [0]  # a list, which a data set shares with its parts
+        self._uses = Uses()  # which a data set shares with its parts
 
     @property
     def uses(self) -> int:
         """How often a net was evaluated on this data set or a part of it."""
-        return self._uses[0]
+        return len(self._uses.all())
 
     def record_use(self) -> None:
         """Count one evaluation of a net on this data set."""
-        self._uses[0] += 1
+        self._uses.record(object())
 
     @property
     def is_capturable(self) -> bool:
@@ -99,7 +136,7 @@ class BatchDataset(ABC):
         """
 
     def __getitem__(self, index: SupportsIndex | Indices) -> Any:
-        position = _single(index)
+        position = single(index)
         if position is None:
             return self.batch(index)  # pyright: ignore[reportArgumentType]  not a single index, therefore several
         fields = self.batch(np.array([position], np.int64))
@@ -107,6 +144,9 @@ class BatchDataset(ABC):
 
     def __iter__(self) -> Iterator[Any]:
         return (self[position] for position in range(len(self)))
+
+    def __add__(self, other: Dataset) -> ConcatDataset:
+        return _joined(self, other)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name}, {self.split or 'no split'}, {len(self):,} samples)"
@@ -214,7 +254,8 @@ class Subset(BatchDataset):
             raise DataError(f"Subset: part of a test split cannot become {split!r}: the test split is locked")
         super().__init__(getattr(dataset, "name", type(dataset).__name__), split or inherited)
         self.dataset = dataset
-        self.indices = _absolute(_index_array(indices, len(dataset)), len(dataset))
+        count = length(dataset)
+        self.indices = absolute(index_array(indices, count), count)
         if isinstance(dataset, BatchDataset):
             self._uses = dataset._uses
 
@@ -238,10 +279,10 @@ class Subset(BatchDataset):
         return draw(self.dataset, chosen)
 
     def __getitem__(self, index: SupportsIndex | Indices) -> Any:
-        position = _single(index)
+        position = single(index)
         if position is None:
             return super().__getitem__(index)
-        row = _absolute(np.array([position]), len(self))[0]
+        row = absolute(np.array([position]), len(self))[0]
         return self.dataset[int(self.indices[row])]
 
 
@@ -265,17 +306,67 @@ def random_split(
 
     Raises `ArgumentError` for lengths that do not add up or both generator and seed.
     """
-    sizes = _sizes(lengths, len(dataset))
-    order = permutation(len(dataset), resolve_seed(seed, generator, "random_split"), Purpose.SPLIT)
+    count = length(dataset)
+    sizes = _sizes(lengths, count)
+    order = permutation(count, resolve_seed(seed, generator, "random_split"), Purpose.SPLIT)
     return [Subset(dataset, part) for part in np.split(order, np.cumsum(sizes)[:-1])]
 
 
 def draw(dataset: Dataset, indices: NDArray[np.int64]) -> Any:
-    """A batch of any data set: its own `batch(indices)` where it has one, else its samples one by one, stacked."""
-    if isinstance(dataset, BatchDataset):
+    """A batch of any data set: its own `batch(indices)`, or its samples one by one, stacked.
+
+    The latter where it has no `batch`, or where a subclass overrides `__getitem__` alone, which `batch` passes over.
+    Raises `DtypeError` for a sample that is None, else as `batch` and `collate` do.
+    """
+    if isinstance(dataset, BatchDataset) and _draws_batches(type(dataset)):
         return dataset.batch(indices)
     positions: list[int] = indices.tolist()
-    return collate([dataset[position] for position in positions], positions)
+    samples = [dataset[position] for position in positions]
+    for position, sample in zip(positions, samples, strict=True):
+        if sample is None:
+            raise DtypeError(
+                f"{type(dataset).__name__}.__getitem__({position}) returned None, expected a tuple of Tensors, arrays "
+                "or numbers; is its return statement missing?"
+            )
+    return collate(samples, positions)
+
+
+def _joined(first: Dataset, second: Dataset) -> ConcatDataset:
+    from tinygrad_mlp.data.concat import ConcatDataset
+
+    return ConcatDataset([first, second])
+
+
+def draws_as(dataset: object, kind: type[Kind]) -> TypeGuard[Kind]:
+    """Whether this is a `kind` that draws as that class itself does, with no `__getitem__` or `batch` of its own."""
+    if not isinstance(dataset, kind):
+        return False
+    return type(dataset).batch is kind.batch and type(dataset).__getitem__ is kind.__getitem__
+
+
+def _draws_batches(kind: type[BatchDataset]) -> bool:
+    """Whether, of the nearest classes that define `batch` and `__getitem__`, the former is no farther."""
+    return next("batch" in vars(each) for each in kind.__mro__ if {"batch", "__getitem__"} & vars(each).keys())
+
+
+def length(dataset: Dataset) -> int:
+    """Number of samples. Raises `ArgumentError`, naming the method, where `__len__` or `__getitem__` is missing."""
+    kind = type(dataset)
+    for method in ("__len__", "__getitem__"):
+        if not hasattr(kind, method):
+            raise ArgumentError(_lacks(kind, method))
+    count = cast(object, kind.__len__(dataset))
+    if not isinstance(count, SupportsIndex):
+        raise ArgumentError(
+            f"{kind.__name__}.__len__ returned {count!r}, expected the number of samples; is its return statement "
+            "missing?"
+        )
+    return len(dataset)
+
+
+def _lacks(kind: type, method: str) -> str:
+    returns = "the number of samples" if method == "__len__" else "the sample at a position"
+    return f"{kind.__name__} has no {method}, which a data set needs; define it to return {returns}"
 
 
 def set_epoch(dataset: Dataset, epoch: int) -> None:
@@ -283,48 +374,6 @@ def set_epoch(dataset: Dataset, epoch: int) -> None:
     tell: Callable[[int], None] | None = getattr(dataset, "set_epoch", None)
     if tell is not None:
         tell(epoch)
-
-
-def as_indices(indices: Indices, count: int, name: str) -> NDArray[np.int64]:
-    """Positions (B,) int64 from a slice, integers or a mask (count,). Raises `DataError` where there are none."""
-    rows = _index_array(indices, count)
-    if rows.size == 0:
-        raise DataError(f"{name}: empty batch: the indices select none of {count} samples")
-    return rows
-
-
-def _index_array(indices: Indices, count: int) -> NDArray[np.int64]:
-    if isinstance(indices, slice):
-        return np.arange(*indices.indices(count), dtype=np.int64)
-    array = indices.array if isinstance(indices, Tensor) else np.asarray(indices)
-    if array.dtype == np.int64 and array.ndim == 1:
-        return array
-    if array.ndim != 1:
-        raise ShapeError(f"indices have shape {array.shape}, expected (B,)")
-    if array.size == 0:
-        return np.empty(0, np.int64)
-    if array.dtype == np.bool_:
-        if len(array) != count:
-            raise ShapeError(f"the mask has {len(array)} entries, expected one for each of {count} samples")
-        return np.flatnonzero(array)
-    if array.dtype.kind not in "iu":
-        raise DtypeError(f"indices are {array.dtype}, expected integers, a slice or a boolean mask")
-    return array.astype(np.int64)
-
-
-def _absolute(indices: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """Indices with negative ones counted from the end. Raises `IndexRangeError`."""
-    outside = (indices < -count) | (indices >= count)
-    if outside.any():
-        raise IndexRangeError(f"index {indices[np.argmax(outside)]} is out of range for {count} samples")
-    return np.where(indices < 0, indices + count, indices)
-
-
-def _single(index: SupportsIndex | Indices) -> int | None:
-    """The position, if `index` is one integer; None if it selects several samples."""
-    if isinstance(index, SupportsIndex) and getattr(index, "ndim", 0) == 0:
-        return operator.index(index)
-    return None
 
 
 def _sizes(lengths: Sequence[int] | Sequence[float], count: int) -> list[int]:

@@ -11,7 +11,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.data.collate import as_tensors
-from tinygrad_mlp.data.dataset import BatchDataset, Indices, Split, as_indices
+from tinygrad_mlp.data.dataset import BatchDataset, Split, draws_as
+from tinygrad_mlp.data.indices import Indices, as_indices
 from tinygrad_mlp.data.permutation import Purpose, check_seed, permutation
 from tinygrad_mlp.data.splits import plain_folds, stratified_folds, stratified_pick
 from tinygrad_mlp.data.transforms import Standardization, StandardizeKind, fit_standardization
@@ -231,6 +232,11 @@ class ImageDataset(BatchDataset):
         dtype: DTypeLike | None = None,
     ) -> ImageDataset:
         """Another data set of the same origin; uses of either count for both."""
+        if not draws_as(self, ImageDataset):
+            raise ArgumentError(
+                f"{type(self).__name__} draws images in a way of its own, which a new ImageDataset of them would not; "
+                "data.Subset and data.random_split keep it"
+            )
         derived = ImageDataset(
             pixels.reshape(len(pixels), *self.image_shape[1:]),
             labels,

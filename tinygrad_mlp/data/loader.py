@@ -9,7 +9,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 from numpy.typing import NDArray
 
-from tinygrad_mlp.data.dataset import Dataset, draw, set_epoch
+from tinygrad_mlp.data.dataset import Dataset, draw, length, set_epoch
 from tinygrad_mlp.data.permutation import Purpose, SeedSource, permutation, resolve_seed
 from tinygrad_mlp.errors import ArgumentError, CheckpointError, DataError, DtypeError
 
@@ -73,7 +73,7 @@ class DataLoader:
             raise DtypeError(f"DataLoader: batch_size is {batch_size!r}, expected a whole number")
         if batch_size < 1:
             raise ArgumentError(f"DataLoader: batch_size is {batch_size}, expected 1 or more")
-        if len(dataset) == 0:
+        if length(dataset) == 0:
             raise DataError(f"DataLoader: {dataset!r} is empty, so every batch would be")
         if drop_last and len(dataset) < batch_size:
             raise DataError(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tinygrad_mlp.autodiff.mode import no_grad
 from tinygrad_mlp.autodiff.tensor import Tensor
-from tinygrad_mlp.data.dataset import BatchDataset, Dataset, Subset
+from tinygrad_mlp.data.dataset import BatchDataset, Dataset, Subset, draws_as, length
 from tinygrad_mlp.data.image import ImageDataset
 from tinygrad_mlp.data.loader import DataLoader
 from tinygrad_mlp.errors import ArgumentError, DataError, NonFiniteError, ShapeError
@@ -258,9 +258,9 @@ def _seen(dataset: Dataset, rows: slice, x: Tensor, view: _View) -> Tensor:
 
 def _images(dataset: Dataset, indices: _Rows) -> tuple[ImageDataset | None, _Rows]:
     """The images that this is a part of, if it is one, and where in them these positions are."""
-    while type(dataset) is Subset:
+    while draws_as(dataset, Subset):
         dataset, indices = dataset.dataset, dataset.indices[indices]
-    return (dataset if isinstance(dataset, ImageDataset) else None), indices
+    return (dataset if draws_as(dataset, ImageDataset) else None), indices
 
 
 def check_shift(dataset: Dataset, shift: int) -> None:
@@ -282,10 +282,11 @@ def check_dataset(caller: str, dataset: object) -> None:
     if isinstance(dataset, DataLoader):
         raise ArgumentError(f"{caller}: got a DataLoader, expected its data set: pass loader.dataset")
     kind = type(dataset)
-    if issubclass(kind, (tuple, list)) or not (hasattr(kind, "__len__") and hasattr(kind, "__getitem__")):
+    if issubclass(kind, (tuple, list)) or not (hasattr(kind, "__len__") or hasattr(kind, "__getitem__")):
         raise ArgumentError(
             f"{caller}: got a {kind.__name__}, expected a data set; data.TensorDataset(x, y) makes one of arrays"
         )
+    length(cast(Dataset, dataset))
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import numpy as np
 
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.data.augmentation import AugmentedImages
+from tinygrad_mlp.data.concat import ConcatDataset
 from tinygrad_mlp.data.dataset import Dataset, Subset, TensorDataset
 from tinygrad_mlp.data.image import ImageDataset
 from tinygrad_mlp.kernels.launch import Array
@@ -69,6 +70,8 @@ def describe_dataset(dataset: Dataset) -> dict[str, Any]:
         description["sha256"] = {f"tensor {place}": _sha256(array) for place, array in enumerate(dataset.arrays)}
     elif isinstance(dataset, Subset):
         description |= {"part_of": describe_dataset(dataset.dataset), "indices_sha256": _sha256(dataset.indices)}
+    elif isinstance(dataset, ConcatDataset):
+        description["parts"] = [describe_dataset(part) for part in dataset.datasets]
     return description
 
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.data.augmentation import AugmentedImages
-from tinygrad_mlp.data.dataset import Subset, TensorDataset
+from tinygrad_mlp.data.concat import ConcatDataset
+from tinygrad_mlp.data.dataset import Subset, TensorDataset, draws_as
 from tinygrad_mlp.data.image import ImageDataset
 from tinygrad_mlp.kernels.launch import Array, kernel
 from tinygrad_mlp.nn import functional as F
@@ -74,9 +75,13 @@ def counts_all_alike(loss: object, dataset: object) -> bool:
 
 def _labels(dataset: object) -> Array | None:
     """All labels, those of the whole also for a part of it, where they can be had without drawing samples."""
-    while isinstance(dataset, Subset | AugmentedImages):
+    while draws_as(dataset, Subset) or draws_as(dataset, AugmentedImages):
         dataset = dataset.dataset
-    if isinstance(dataset, ImageDataset):
+    if draws_as(dataset, ConcatDataset):
+        parts = [_labels(part) for part in dataset.datasets]
+        known = [part for part in parts if part is not None]
+        return np.concatenate([part.ravel() for part in known]) if len(known) == len(parts) else None
+    if draws_as(dataset, ImageDataset):
         return dataset.labels
     return dataset.arrays[-1] if type(dataset) is TensorDataset else None
 
