@@ -160,6 +160,25 @@ def test_bad_arguments():
             loader.set_epoch(epoch, batch)
 
 
+def test_what_scripts_pass_for_worker_processes_changes_nothing():
+    options = {
+        "num_workers": 2,
+        "pin_memory": True,
+        "timeout": 10,
+        "worker_init_fn": print,
+        "prefetch_factor": 4,
+        "persistent_workers": True,
+        "sampler": None,
+        "batch_sampler": None,
+    }
+    assert _epoch(DataLoader(_numbers(), 4, **options)) == _epoch(DataLoader(_numbers(), 4))
+    for name in ("sampler", "batch_sampler"):
+        with pytest.raises(
+            ArgumentError, match=rf"{name} is a list, expected None; give data\.Subset\(dataset, indices"
+        ):
+            DataLoader(_numbers(), 4, **{name: [3, 1]})
+
+
 def test_the_test_split_is_read_in_order_only():
     test = _numbers(split="test")
     assert _epoch(DataLoader(test, 4)) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]

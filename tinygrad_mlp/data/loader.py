@@ -35,8 +35,10 @@ class DataLoader:
         a seed once, here.
     collate_fn:
         Makes a batch of a list of samples, in place of `collate`.
-    num_workers, pin_memory:
+    num_workers, pin_memory, timeout, worker_init_fn, prefetch_factor, persistent_workers:
         Accepted for ported scripts, without effect: batches are made in this process.
+    sampler, batch_sampler:
+        None, likewise: `data.Subset(dataset, indices)` chooses samples and their order.
 
     The order of an epoch depends on its number and the seed, whatever was iterated before. Each `iter(loader)` takes
     the next epoch, also if the one before was broken off; `set_epoch` chooses one. A data set that has a `set_epoch`
@@ -50,7 +52,7 @@ class DataLoader:
     Raises
     ------
     ArgumentError
-        batch_size below 1, both seed and generator.
+        batch_size below 1, both seed and generator, a sampler.
     DataError
         An empty data set, one that drop_last leaves no batch of, a test split with shuffle; while iterating, NaN or
         infinity in samples that are stacked here.
@@ -68,7 +70,19 @@ class DataLoader:
         collate_fn: Callable[[list[Any]], Any] | None = None,
         num_workers: int = 0,
         pin_memory: bool = False,
+        timeout: float = 0,
+        worker_init_fn: Callable[[int], None] | None = None,
+        prefetch_factor: int | None = None,
+        persistent_workers: bool = False,
+        sampler: None = None,
+        batch_sampler: None = None,
     ) -> None:
+        for name, given in (("sampler", sampler), ("batch_sampler", batch_sampler)):
+            if given is not None:
+                raise ArgumentError(
+                    f"DataLoader: {name} is a {type(given).__name__}, expected None; give data.Subset(dataset, "
+                    "indices) as the data set, with the positions that the sampler would give, or shuffle=True"
+                )
         if isinstance(batch_size, bool) or not isinstance(batch_size, SupportsIndex):  # pyright: ignore[reportUnnecessaryIsInstance]  callers without types
             raise DtypeError(f"DataLoader: batch_size is {batch_size!r}, expected a whole number")
         if batch_size < 1:
