@@ -8,6 +8,8 @@ __all__ = [
     "DtypeError",
     "GradientError",
     "IndexRangeError",
+    "MissingDataError",
+    "MissingFileError",
     "NonFiniteError",
     "ShapeError",
     "TinygradError",
@@ -55,8 +57,16 @@ class DataError(TinygradError, ValueError):
     """A data file is missing, damaged or not what its checksum says, or a split is used against its purpose."""
 
 
+class MissingDataError(DataError, FileNotFoundError):
+    """Data files are nowhere to be found (and not: found but damaged)."""
+
+
 class CheckpointError(TinygradError, ValueError):
     """A checkpoint or a state dict is damaged or belongs to another net."""
+
+
+class MissingFileError(CheckpointError, FileNotFoundError):
+    """There is no checkpoint, or no other file of a run, of this name."""
 
 
 class CaptureError(TinygradError, RuntimeError):

@@ -70,8 +70,9 @@ def test_another_format_is_refused(content):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(DataError, match=r"absent.*cannot be read"):
+    with pytest.raises(FileNotFoundError, match=r"absent.*cannot be read") as raised:
         read_idx(tmp_path / "absent")
+    assert isinstance(raised.value, DataError)
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "garbage"])

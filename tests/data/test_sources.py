@@ -13,8 +13,8 @@ import pytest
 
 from tinygrad_mlp.data import sources, write_idx
 from tinygrad_mlp.data.download import download, user_cache
-from tinygrad_mlp.data.sources import FASHION_MNIST, MNIST, Archive, DataFile, MissingDataError, load
-from tinygrad_mlp.errors import DataError
+from tinygrad_mlp.data.sources import FASHION_MNIST, MNIST, Archive, DataFile, load
+from tinygrad_mlp.errors import DataError, MissingDataError
 
 NAMES = [file.name for file in FASHION_MNIST.files]
 

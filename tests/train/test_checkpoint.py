@@ -79,8 +79,9 @@ def test_every_truncation_is_noticed(path):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(CheckpointError, match="there is no such file"):
+    with pytest.raises(FileNotFoundError, match="there is no such file") as raised:
         load_checkpoint(tmp_path / "checkpoint.safetensors")
+    assert isinstance(raised.value, CheckpointError)
 
 
 def test_weights_alone_are_no_checkpoint(tmp_path):

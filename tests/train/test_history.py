@@ -81,8 +81,12 @@ def test_another_file_is_refused(tmp_path, content, message):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(CheckpointError, match=r"metrics\.jsonl: the history cannot be read"):
+    with pytest.raises(FileNotFoundError, match=r"metrics\.jsonl: the history cannot be read") as raised:
         History.from_jsonl(tmp_path / "metrics.jsonl")
+    assert isinstance(raised.value, CheckpointError)
+    with pytest.raises(CheckpointError, match="the history cannot be read") as raised:
+        History.from_jsonl(tmp_path)
+    assert not isinstance(raised.value, FileNotFoundError)
 
 
 def test_it_can_be_drawn():

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinygrad_mlp.data.image import ImageDataset
-from tinygrad_mlp.data.sources import FASHION_MNIST, MNIST, Archive, MissingDataError, load
+from tinygrad_mlp.data.sources import FASHION_MNIST, MNIST, Archive, load
 from tinygrad_mlp.data.splits import plain_split, stratified_split
 from tinygrad_mlp.data.synthetic import draw_garments
 from tinygrad_mlp.data.transforms import StandardizeKind
-from tinygrad_mlp.errors import ArgumentError
+from tinygrad_mlp.errors import ArgumentError, MissingDataError
 
 __all__ = ["ImageSplits", "SyntheticPolicy", "fashion_mnist", "mnist", "synthetic_fashion"]
 

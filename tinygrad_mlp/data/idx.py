@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinygrad_mlp.errors import DataError, DtypeError, ShapeError
+from tinygrad_mlp.errors import DataError, DtypeError, MissingDataError, ShapeError
 
 __all__ = ["decompress", "parse_idx", "read_idx", "write_idx"]
 
@@ -28,7 +28,8 @@ _GZIP_MAGIC = b"\x1f\x8b"
 def read_idx(path: str | Path) -> NDArray[Any]:
     """Read an IDX file, gzip-compressed or not (the content decides, not the name), as a fresh native-endian array.
 
-    Raises `DataError`, naming the file and what was found, if it is missing, truncated, too long or no IDX file.
+    Raises `DataError`, naming the file and what was found, if it is truncated, too long or no IDX file, and
+    `MissingDataError`, which is a `FileNotFoundError` too, if it is missing.
     """
     path = Path(path)
     return parse_idx(decompress(path), str(path))
@@ -53,11 +54,12 @@ def write_idx(path: str | Path, array: NDArray[Any]) -> None:
 
 
 def decompress(path: Path) -> bytes:
-    """The content of a file, decompressed if it is gzip. Raises `DataError` if it is missing or damaged."""
+    """The content of a file, decompressed if it is gzip. Raises as `read_idx` does."""
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+        kind = MissingDataError if isinstance(error, FileNotFoundError) else DataError
+        raise kind(f"{path}: cannot be read ({error.strerror or error})") from error
     if not content.startswith(_GZIP_MAGIC):
         return content
     try:

@@ -17,16 +17,12 @@ from numpy.typing import NDArray
 from tinygrad_mlp.data.download import download, user_cache
 from tinygrad_mlp.data.idx import decompress, parse_idx
 from tinygrad_mlp.data.paths import is_file, is_folder
-from tinygrad_mlp.errors import DataError
+from tinygrad_mlp.errors import DataError, MissingDataError
 
-__all__ = ["FASHION_MNIST", "MNIST", "Archive", "DataFile", "LoadedArchive", "MissingDataError", "load"]
+__all__ = ["FASHION_MNIST", "MNIST", "Archive", "DataFile", "LoadedArchive", "load"]
 
 ENVIRONMENT = "TINYGRAD_MLP_DATA"
 SYSTEM = Path("/usr/share/datasets")
-
-
-class MissingDataError(DataError):
-    """The files are nowhere to be found (and not: found but damaged)."""
 
 
 @dataclass(frozen=True)

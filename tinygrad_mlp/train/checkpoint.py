@@ -18,7 +18,7 @@ from typing import Any, cast
 import numpy as np
 
 from tinygrad_mlp.data.paths import is_file
-from tinygrad_mlp.errors import ArgumentError, CheckpointError
+from tinygrad_mlp.errors import ArgumentError, CheckpointError, MissingFileError
 from tinygrad_mlp.kernels.launch import Array
 from tinygrad_mlp.nn.module import Module
 
@@ -46,7 +46,8 @@ def save_checkpoint(path: str | Path, arrays: Mapping[str, Array], info: Mapping
 def load_checkpoint(path: str | Path) -> tuple[dict[str, Array], dict[str, Any]]:
     """The arrays and the object that `save_checkpoint` wrote.
 
-    Raises `CheckpointError` for a file that is missing, truncated, altered in any byte, or another program's.
+    Raises `CheckpointError` for a file that is truncated, altered in any byte, or another program's, and
+    `MissingFileError`, which is a `FileNotFoundError` too, for one that is missing.
     """
     arrays, metadata = _read(path, "checkpoint")
     if metadata.get("format") != _FORMAT:
@@ -74,7 +75,8 @@ def save_model(path: str | Path, net: Module) -> None:
 def load_model(path: str | Path, net: Module) -> None:
     """Read weights that `save_model` wrote, or another program in this format, into a net of the same architecture.
 
-    Raises `CheckpointError` for a file that is missing or damaged, and, listing all misfits, for another net's.
+    Raises `MissingFileError` where there is no such file, `CheckpointError` for one that is damaged, and, listing all
+    misfits, for another net's.
     """
     arrays, _ = _read(path, "model")
     try:
@@ -112,12 +114,12 @@ def write_atomically(path: str | Path, content: bytes) -> None:
 
 
 def _read(path: str | Path, what: str) -> tuple[dict[str, Array], dict[str, str]]:
-    """Arrays and metadata of a safetensors file. Raises `CheckpointError` for one that is missing or cannot be read."""
+    """Arrays and metadata of a safetensors file. Raises `CheckpointError` for one that cannot be read."""
     from safetensors import SafetensorError, safe_open
 
     path = Path(path)
     if not is_file(path):
-        raise CheckpointError(f"{what} {path}: there is no such file, or none whose folder may be entered")
+        raise MissingFileError(f"{what} {path}: there is no such file, or none whose folder may be entered")
     try:
         opened: Any = safe_open(path, framework="numpy")  # without type stubs
         with opened as file:

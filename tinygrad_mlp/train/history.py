@@ -10,7 +10,7 @@ from typing import Any, TypeAlias, cast
 
 import numpy as np
 
-from tinygrad_mlp.errors import ArgumentError, CheckpointError
+from tinygrad_mlp.errors import ArgumentError, CheckpointError, MissingFileError
 
 __all__ = ["History", "Number", "Row"]
 
@@ -104,12 +104,13 @@ class History(Mapping[str, list[Number]]):
     def from_jsonl(cls, path: str | Path) -> History:
         """Read a run's metrics.jsonl. A last line that was not finished, since the run was killed, is left out.
 
-        Raises `CheckpointError` for a file that is missing or holds something else.
+        Raises `MissingFileError` where there is no such file, `CheckpointError` for one that holds something else.
         """
         try:
             lines = Path(path).read_text(encoding="utf-8").splitlines(keepends=True)
         except (OSError, UnicodeDecodeError) as error:
-            raise CheckpointError(f"{path}: the history cannot be read ({error})") from error
+            kind = MissingFileError if isinstance(error, FileNotFoundError) else CheckpointError
+            raise kind(f"{path}: the history cannot be read ({error})") from error
         if lines and not lines[-1].endswith("\n"):
             lines.pop()
         rows: list[Row] = []

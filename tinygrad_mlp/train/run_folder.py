@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from tinygrad_mlp import plot
 from tinygrad_mlp.data.paths import is_file, is_folder
-from tinygrad_mlp.errors import ArgumentError, CheckpointError
+from tinygrad_mlp.errors import ArgumentError, CheckpointError, MissingFileError
 from tinygrad_mlp.train.checkpoint import load_checkpoint, save_checkpoint, save_model, write_atomically
 from tinygrad_mlp.train.history import History, Row
 
@@ -126,7 +126,8 @@ class RunFolder:
         try:
             manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, json.JSONDecodeError) as error:
-            raise CheckpointError(f"{path}: it cannot be read ({error}); fit() writes it at the end") from error
+            kind = MissingFileError if isinstance(error, FileNotFoundError) else CheckpointError
+            raise kind(f"{path}: it cannot be read ({error}); fit() writes it at the end") from error
         manifest.setdefault("results", {})[name] = dict(result)
         self.write_manifest(manifest)
 
