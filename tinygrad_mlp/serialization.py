@@ -44,7 +44,7 @@ def save(obj: Any, f: str | Path) -> None:
     save_checkpoint(_as_path("save", f), arrays, {"saved": content})
 
 
-def load(f: str | Path, map_location: DeviceLike | None = None, weights_only: bool = True) -> Any:
+def load(f: str | Path, map_location: DeviceLike | None = None, *, weights_only: bool = True) -> Any:
     """What `save` wrote to a file.
 
     `map_location` may name the CPU, and `weights_only` changes nothing, as no code is ever loaded: both are there

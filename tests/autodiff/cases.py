@@ -330,7 +330,7 @@ INDEX = [
     values("unique", order.unique, np.unique, arrays(low=0, high=5, dtype=np.int64)),
     values(
         "bincount",
-        order.bincount,
+        lambda x, n: order.bincount(x, minlength=n),
         lambda x, n: np.bincount(x, None, n),
         arguments(arrays(shapes(1, 1), 0, 5, dtype=np.int64), 3),
     ),

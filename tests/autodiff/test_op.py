@@ -58,7 +58,7 @@ def test_numpys_names_of_dims():
 def test_an_unknown_argument_is_named_with_its_op():
     x = tg.ones(2)
     with pytest.raises(
-        TypeError, match="sum: got an unexpected keyword argument 'dims'; its arguments are x, dim, keepd"
+        TypeError, match="sum: got an unexpected keyword argument 'dims'; its arguments are input, dim, keepd"
     ):
         x.sum(dims=0)
     with pytest.raises(TypeError, match="softmax: missing a required argument: 'dim'"):

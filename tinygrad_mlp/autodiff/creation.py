@@ -10,7 +10,8 @@ import numpy as np
 
 from tinygrad_mlp.autodiff.device import DeviceLike, check_device
 from tinygrad_mlp.autodiff.dtypes import DtypeLike, as_dtype
-from tinygrad_mlp.autodiff.ops.shape import sizes, to
+from tinygrad_mlp.autodiff.ops.dims import given_size, sizes
+from tinygrad_mlp.autodiff.ops.shape import to
 from tinygrad_mlp.autodiff.ops.unary import array_of
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.errors import ArgumentError, DtypeError, ShapeError
@@ -28,7 +29,6 @@ __all__ = [
     "from_numpy",
     "full",
     "full_like",
-    "given_size",
     "is_tensor",
     "linspace",
     "new_array",
@@ -124,15 +124,6 @@ def _new(
     if value is not None:
         launch(copy, np.asarray(value), out)
     return Tensor(out, requires_grad)
-
-
-def given_size(name: str, shape: Sequence[Any], size: int | Sequence[int] | None) -> Sequence[Any]:
-    """What says how large a tensor is to be: arguments, or `size=`. Raises `ArgumentError` if both are there."""
-    if size is None:
-        return shape
-    if shape:
-        raise ArgumentError(f"{name}: the size is given twice, as {', '.join(map(str, shape))} and as size={size}")
-    return [size]
 
 
 def new_array(name: str, size: Sequence[Any], dtype: DtypeLike | None, device: DeviceLike | None) -> Array:
@@ -247,7 +238,7 @@ def full_like(
 
 
 def arange(
-    start: float,
+    start: float | None = None,
     end: float | None = None,
     step: float = 1,
     dtype: DtypeLike | None = None,
@@ -256,10 +247,13 @@ def arange(
 ) -> Tensor:
     """The numbers from start up to but without end: `arange(5)`, `arange(1, 2, 0.25)`; int64, or float32 for floats.
 
-    Raises `ArgumentError` for a step of 0 or one that leads away from the end.
+    Without a start, it is 0. Raises `ArgumentError` for a step of 0 or one that leads away from the end.
     """
     if end is None:
-        start, end = 0, start
+        start, end = None, start
+    if end is None:
+        raise ArgumentError("arange: give the end: arange(end) or arange(start, end)")
+    start = 0 if start is None else start
     if step == 0 or (end - start) / step < 0:
         raise ArgumentError(f"arange: a step of {step} does not lead from {start} to {end}")
     count = math.ceil((end - start) / step)

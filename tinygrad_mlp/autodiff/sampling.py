@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_mlp.autodiff.creation import array_like, given_size, new_array
+from tinygrad_mlp.autodiff.creation import array_like, new_array
 from tinygrad_mlp.autodiff.device import DeviceLike
 from tinygrad_mlp.autodiff.dtypes import DtypeLike
 from tinygrad_mlp.autodiff.ops.broadcast import operands
-from tinygrad_mlp.autodiff.ops.shape import sizes, to
+from tinygrad_mlp.autodiff.ops.dims import given_size, sizes
+from tinygrad_mlp.autodiff.ops.shape import to
 from tinygrad_mlp.autodiff.ops.unary import array_of
 from tinygrad_mlp.autodiff.random_state import default_generator
 from tinygrad_mlp.autodiff.tensor import Tensor
@@ -158,7 +159,7 @@ def randn_like(
 
 def randint_like(
     input: Tensor,
-    low: int,
+    low: int = 0,
     high: int | None = None,
     *,
     generator: Generator | None = None,

@@ -224,9 +224,9 @@ class Tensor(TensorMethods):
 
     nelement = numel
 
-    def numpy(self) -> Array:
-        """The ndarray itself, sharing memory. Raises `GradientError` if this tensor requires grad, as PyTorch does."""
-        if self.requires_grad:
+    def numpy(self, *, force: bool = False) -> Array:
+        """The ndarray itself, sharing memory. Raises `GradientError` if it requires grad, unless under `force`."""
+        if self.requires_grad and not force:
             raise GradientError("numpy: this tensor requires grad; NumPy would lose it. Use t.detach().numpy()")
         check_reading("numpy()")
         return self.array

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tinygrad_mlp.autodiff.ops.shape import sizes
+from tinygrad_mlp.autodiff.ops.dims import sizes
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.errors import ArgumentError, ShapeError
 from tinygrad_mlp.nn import functional as F

@@ -7,42 +7,54 @@ dimensions along which its operand was repeated.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
 from tinygrad_mlp.autodiff.methods import Operand
 from tinygrad_mlp.autodiff.op import needs_grad, op
 from tinygrad_mlp.autodiff.ops.broadcast import apply_broadcast, operands, swapped, unbroadcast
+from tinygrad_mlp.autodiff.ops.checks import check_choice
 from tinygrad_mlp.autodiff.ops.unary import zero_gradient
 from tinygrad_mlp.autodiff.tensor import Backward, Tensor
 from tinygrad_mlp.errors import ArgumentError, DtypeError
 from tinygrad_mlp.kernels.copy import converted
 from tinygrad_mlp.kernels.launch import Array, apply_ufunc, is_array
 
-__all__ = ["METHODS", "add", "div", "floor_divide", "mul", "neg", "pow", "remainder", "sub"]
+__all__ = ["METHODS", "add", "div", "floor_divide", "mul", "neg", "pow", "remainder", "scaled", "sub"]
 
 
 @op
-def add(input: Operand, other: Operand) -> tuple[Array, Backward]:
-    """input + other."""
-    a, b = operands("add", input, other)
+def add(input: Operand, other: Operand, *, alpha: float = 1) -> tuple[Array, Backward]:
+    """input + alpha * other."""
+    a, b = operands("add", input, scaled(other, alpha))
 
     def backward(grad: Tensor, out: Tensor) -> tuple[Tensor | None, ...]:
-        return unbroadcast(grad, input), unbroadcast(grad, other)
+        return unbroadcast(grad, input), unbroadcast(scaled(grad, alpha), other) if needs_grad(other) else None
 
     return apply_broadcast("add", np.add, a, b), backward
 
 
 @op
-def sub(input: Operand, other: Operand) -> tuple[Array, Backward]:
-    """input - other."""
-    a, b = operands("sub", input, other)
+def sub(input: Operand, other: Operand, *, alpha: float = 1) -> tuple[Array, Backward]:
+    """input - alpha * other."""
+    a, b = operands("sub", input, scaled(other, alpha))
 
     def backward(grad: Tensor, out: Tensor) -> tuple[Tensor | None, ...]:
-        return unbroadcast(grad, input), unbroadcast(-grad, other) if needs_grad(other) else None
+        return unbroadcast(grad, input), unbroadcast(-scaled(grad, alpha), other) if needs_grad(other) else None
 
     return apply_broadcast("sub", np.subtract, a, b), backward
+
+
+@overload
+def scaled(operand: Tensor, alpha: float) -> Tensor: ...
+@overload
+def scaled(operand: Operand, alpha: float) -> Operand: ...
+def scaled(operand: Operand, alpha: float) -> Operand:
+    """alpha * operand; a Python number stays one, so that it still takes the dtype of what it meets."""
+    if alpha == 1:
+        return operand
+    return mul(operand, alpha) if isinstance(operand, Tensor) or is_array(operand) else operand * alpha
 
 
 @op
@@ -59,8 +71,14 @@ def mul(input: Operand, other: Operand) -> tuple[Array, Backward]:
 
 
 @op
-def div(input: Operand, other: Operand) -> tuple[Array, Backward]:
-    """input / other; integers are divided as float32. 1/0 is inf and 0/0 is NaN, as in IEEE 754."""
+def div(input: Operand, other: Operand, *, rounding_mode: str | None = None) -> tuple[Array, Backward]:
+    """input / other; integers are divided as float32. 1/0 is inf and 0/0 is NaN, as in IEEE 754.
+
+    With `rounding_mode` "floor" this is `floor_divide`, with "trunc" the quotient is rounded towards 0 in the same way.
+    """
+    if rounding_mode is not None:
+        check_choice("div", "rounding_mode", rounding_mode, (None, "floor", "trunc"))
+        return _whole_quotient("div", input, other, _floor if rounding_mode == "floor" else _trunc)
     a, b = operands("div", input, other)
     if _is_integer(a) and _is_integer(b):
         a = converted(np.asarray(a), np.float32)
@@ -86,13 +104,32 @@ def floor_divide(input: Operand, other: Operand) -> tuple[Array, Backward]:
 
     Integers stay integers, and raise where other is 0.
     """
-    a, b = _divisible("floor_divide", input, other)
+    return _whole_quotient("floor_divide", input, other, _floor)
+
+
+def _whole_quotient(
+    name: str, input: Operand, other: Operand, divided: Callable[[str, Any, Any], Array]
+) -> tuple[Array, Backward]:
+    a, b = _divisible(name, input, other)
 
     def backward(grad: Tensor, out: Tensor) -> tuple[Tensor | None, ...]:
         zero = zero_gradient(grad)
         return unbroadcast(zero, input), unbroadcast(zero, other)
 
-    return apply_broadcast("floor_divide", np.floor_divide, a, b), backward
+    return divided(name, a, b), backward
+
+
+def _floor(name: str, a: Any, b: Any) -> Array:
+    """a / b rounded down."""
+    return apply_broadcast(name, np.floor_divide, a, b)
+
+
+def _trunc(name: str, a: Any, b: Any) -> Array:
+    """a / b rounded towards 0."""
+    if not (_is_integer(a) and _is_integer(b)):
+        return apply_ufunc(np.trunc, apply_broadcast(name, np.divide, a, b))
+    rest = apply_broadcast(name, np.fmod, a, b)  # of the sign of a
+    return apply_broadcast(name, np.floor_divide, apply_broadcast(name, np.subtract, a, rest), b)
 
 
 @op

@@ -13,9 +13,9 @@ import numpy as np
 from tinygrad_mlp.autodiff.methods import Dim
 from tinygrad_mlp.autodiff.op import needs_grad, numpy_names, op
 from tinygrad_mlp.autodiff.ops.checks import check_choice, check_tensor
-from tinygrad_mlp.autodiff.ops.dims import one_dim, several_dims
+from tinygrad_mlp.autodiff.ops.dims import given_size, one_dim, several_dims, sizes
 from tinygrad_mlp.autodiff.ops.index import index_at, scatter_at, slice_view
-from tinygrad_mlp.autodiff.ops.shape import expand, reshape, sizes, to, unsqueeze
+from tinygrad_mlp.autodiff.ops.shape import expand, reshape, to, unsqueeze
 from tinygrad_mlp.autodiff.ops.unary import array_of
 from tinygrad_mlp.autodiff.tensor import Backward, Tensor, wrap
 from tinygrad_mlp.errors import ArgumentError, DtypeError, ShapeError
@@ -142,6 +142,11 @@ def split(tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int 
     return tuple([slice_view(tensor, _part(axis, end - length, end)) for length, end in bounds])
 
 
+def _split_method(x: Tensor, split_size: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
+    """`split`, with the name that PyTorch's method has for the sizes."""
+    return split(x, split_size, dim)
+
+
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """At most `chunks` views of one size (the last may be shorter) along a dimension, as PyTorch divides."""
     if chunks < 1:
@@ -165,16 +170,26 @@ def _check_has_dims(name: str, x: Tensor) -> None:
 
 
 @op
-def flip(input: Tensor, dims: int | Sequence[int]) -> tuple[Array, Backward]:
-    """The order of the entries reversed along one or more dimensions; a copy."""
-    axes = several_dims("flip", dims, input.shape) if isinstance(dims, int) or dims else ()
+def flip(input: Tensor, *axes: int | Sequence[int], dims: int | Sequence[int] | None = None) -> tuple[Array, Backward]:
+    """The order of the entries reversed along one or more dimensions, `x.flip(0)` or `x.flip(dims=(0, 1))`; a copy.
+
+    Raises `ArgumentError` without dimensions, and for one named twice.
+    """
+    named = _flipped_dims(input, given_size("flip", axes, dims, "dims"))
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
-        return flip(grad, axes)
+        return flip(grad, named)
 
     array = np.empty_like(input.array)
-    launch(copy, np.flip(input.array, axes), array)
+    launch(copy, np.flip(input.array, named), array)
     return array, backward
+
+
+def _flipped_dims(x: Tensor, given: Sequence[Any]) -> tuple[int, ...]:
+    if not given:
+        raise ArgumentError("flip: give the dimensions: flip(x, dims)")
+    dims = given[0] if len(given) == 1 else given
+    return several_dims("flip", dims, x.shape) if isinstance(dims, int) or dims else ()
 
 
 @op
@@ -276,7 +291,7 @@ def meshgrid(*tensors: Tensor | Sequence[Tensor], indexing: str = "ij") -> tuple
 
 METHODS: dict[str, Any] = {
     "diag": diag,
-    "split": split,
+    "split": _split_method,
     "chunk": chunk,
     "unbind": unbind,
     "flip": flip,

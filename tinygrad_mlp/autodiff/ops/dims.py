@@ -1,14 +1,14 @@
-"""Checks of `dim` arguments: each raises `ShapeError` or `ArgumentError`, naming the op."""
+"""Reading `dim` arguments, and sizes and dims of any number: each raises an error that names the op."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from operator import index
-from typing import Any
+from typing import Any, cast
 
 from tinygrad_mlp.errors import ArgumentError, ShapeError
 
-__all__ = ["one_dim", "several_dims"]
+__all__ = ["given_size", "one_dim", "several_dims", "sizes"]
 
 
 def one_dim(name: str, dim: Any, shape: tuple[int, ...]) -> int:
@@ -47,3 +47,29 @@ def several_dims(name: str, dim: int | Sequence[int] | None, shape: tuple[int, .
     if len(set(dims)) < len(dims):
         raise ArgumentError(f"{name}: dim {dim} names a dimension of shape {shape} twice")
     return tuple(dims) if shape else ()
+
+
+def sizes(name: str, arguments: Sequence[Any]) -> tuple[int, ...]:
+    """Sizes (or dims) given one by one or as one sequence: `reshape(2, 3)` and `reshape((2, 3))`.
+
+    Raises `ArgumentError` for what is no integer.
+    """
+    given = arguments
+    if len(arguments) == 1 and isinstance(arguments[0], Sequence):
+        given = cast("Sequence[Any]", arguments[0])
+    try:
+        return tuple([index(size) for size in given])
+    except TypeError:
+        raise ArgumentError(f"{name}: expected integers, got {tuple(given)}") from None
+
+
+def given_size(
+    name: str, listed: Sequence[Any], size: int | Sequence[int] | None, keyword: str = "size"
+) -> Sequence[Any]:
+    """What `sizes` reads: arguments, or those of the keyword. Raises `ArgumentError` if both are there."""
+    if size is None:
+        return listed
+    if listed:
+        given = ", ".join(map(str, listed))
+        raise ArgumentError(f"{name}: the {keyword} is given twice, as {given} and as {keyword}={size}")
+    return [size]

@@ -15,7 +15,7 @@ from tinygrad_mlp.autodiff.ops.inplace import add_, check_writable
 from tinygrad_mlp.autodiff.ops.shape import expand, reshape
 from tinygrad_mlp.autodiff.ops.unary import array_of
 from tinygrad_mlp.autodiff.tensor import Backward, Tensor
-from tinygrad_mlp.errors import DtypeError, ShapeError
+from tinygrad_mlp.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_mlp.kernels.copy import copy
 from tinygrad_mlp.kernels.gather import check_positions, gather_along, put_along, scatter_add_along
 from tinygrad_mlp.kernels.launch import Array, launch
@@ -134,15 +134,18 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     return index_at(input, *[None] * axis, reshape(index, -1), *[None] * (input.ndim - axis - 1))
 
 
-def scatter(input: Tensor, dim: int, index: Tensor, src: Operand) -> Tensor:
-    """A copy of the input with out[i, index[i, j, k], k] = src[i, j, k] for dim 1, and so on; src is a number or a tensor.
+def scatter(
+    input: Tensor, dim: int, index: Tensor, src: Operand | None = None, *, value: float | None = None
+) -> Tensor:
+    """A copy of the input with out[i, index[i, j, k], k] = src[i, j, k] for dim 1, and so on.
 
-    A src larger than the index is read as far as the index reaches. A place that the index names twice keeps the last
-    value; the gradient of src is right only where no place is.
+    src is a tensor, or a number, also as `value=`. A src larger than the index is read as far as the index reaches. A
+    place that the index names twice keeps the last value; the gradient of src is right only where no place is.
 
     `tg.zeros(N, 10).scatter(1, labels.unsqueeze(1), 1.0)` makes one-hot rows. Raises as `gather` does, and `DtypeError`
     if src has another dtype than the input.
     """
+    src = _given("scatter", src, value)
     axis, _ = _fitting_index("scatter", input, dim, index)
     return put(input, _source("scatter", input, index, src), axis, index)
 
@@ -161,8 +164,9 @@ def put(x: Tensor, values: Operand, dim: int, index: Tensor) -> tuple[Array, Bac
     return array, backward
 
 
-def scatter_(x: Tensor, dim: int, index: Tensor, src: Operand) -> Tensor:
+def scatter_(x: Tensor, dim: int, index: Tensor, src: Operand | None = None, *, value: float | None = None) -> Tensor:
     """`scatter` into the memory of x."""
+    src = _given("scatter_", src, value)
     check_writable("scatter_", x, src)
     axis, positions = _fitting_index("scatter_", x, dim, index)
     _write(_source("scatter_", x, index, src), x.array, axis, positions)
@@ -187,6 +191,18 @@ def _scattered(name: str, x: Tensor, dim: int, index: Tensor, src: Tensor) -> Te
     axis, _ = _fitting_index(name, x, dim, index)
     check_tensor(name, "src", src)
     return scatter_along(_source(name, x, index, src), x.shape, axis, index)
+
+
+def _given(name: str, src: Operand | None, value: float | None) -> Operand:
+    """src or value, of which there must be one. Raises `ArgumentError`, and `DtypeError` for a value that is none."""
+    if (src is None) == (value is None):
+        raise ArgumentError(f"{name}: give src, a tensor, or value, a number")
+    if src is not None:
+        return src
+    if isinstance(value, Tensor):
+        raise DtypeError(f"{name}: value is a Tensor, expected a number; a Tensor is given as src")
+    assert value is not None
+    return value
 
 
 def _source(name: str, x: Tensor, index: Tensor, src: Any) -> Any:

@@ -15,7 +15,7 @@ import numpy as np
 from tinygrad_mlp.autodiff.methods import Operand
 from tinygrad_mlp.autodiff.mode import grad_enabled
 from tinygrad_mlp.autodiff.op import needs_grad
-from tinygrad_mlp.autodiff.ops.arithmetic import add, div, floor_divide, mul, pow, remainder, sub
+from tinygrad_mlp.autodiff.ops.arithmetic import add, div, floor_divide, mul, pow, remainder, scaled, sub
 from tinygrad_mlp.autodiff.ops.broadcast import broadcasts_into, operands
 from tinygrad_mlp.autodiff.ops.compare import and_operator, masked_fill, or_operator, xor_operator
 from tinygrad_mlp.autodiff.tensor import Tensor, about_to_change
@@ -82,7 +82,7 @@ def _write(name: str, ufunc: np.ufunc, x: Tensor, other: Operand) -> Tensor:
 
 def add_(x: Tensor, other: Operand, *, alpha: float = 1) -> Tensor:
     """x += alpha * other in the memory of x."""
-    return _write("add_", np.add, x, other if alpha == 1 else mul(other, alpha))
+    return _write("add_", np.add, x, scaled(other, alpha))
 
 
 def count_up(x: Tensor) -> None:
@@ -94,7 +94,7 @@ def count_up(x: Tensor) -> None:
 
 def sub_(x: Tensor, other: Operand, *, alpha: float = 1) -> Tensor:
     """x -= alpha * other in the memory of x."""
-    return _write("sub_", np.subtract, x, other if alpha == 1 else mul(other, alpha))
+    return _write("sub_", np.subtract, x, scaled(other, alpha))
 
 
 def addcmul_(x: Tensor, tensor1: Operand, tensor2: Operand, *, value: float = 1) -> Tensor:
@@ -117,17 +117,20 @@ def mul_(x: Tensor, other: Operand) -> Tensor:
     return _write("mul_", np.multiply, x, other)
 
 
-def div_(x: Tensor, other: Operand) -> Tensor:
-    """x /= other in the memory of x; floating-point only."""
+def div_(x: Tensor, other: Operand, *, rounding_mode: str | None = None) -> Tensor:
+    """x /= other in the memory of x, floating-point only; `rounding_mode` as in `div`."""
     if x.dtype.kind != "f":
         raise DtypeError(f"div_: the quotient does not fit into {x.dtype}; use div")
-    return _write("div_", np.divide, x, other)
+    if rounding_mode is None:
+        return _write("div_", np.divide, x, other)
+    check_writable("div_", x, other)
+    return copy_(x, div(x, other, rounding_mode=rounding_mode))
 
 
-def copy_(x: Tensor, other: Operand) -> Tensor:
-    """Write the values of `other`, broadcast and converted, into x."""
-    check_writable("copy_", x, other)
-    source = other.array if isinstance(other, Tensor) else np.asarray(other)
+def copy_(x: Tensor, src: Operand, non_blocking: bool = False) -> Tensor:
+    """Write the values of `src`, broadcast and converted, into x; `non_blocking` changes nothing."""
+    check_writable("copy_", x, src)
+    source = src.array if isinstance(src, Tensor) else np.asarray(src)
     try:
         launch(copy, source, x.array)
     except ValueError as error:

@@ -37,7 +37,7 @@ ACTIVATIONS: dict[str | None, int] = {None: NONE, "relu": RELU, "tanh": TANH, "s
 
 @op
 def matmul(input: Operand, other: Operand) -> tuple[Array, Backward]:
-    """input @ other: (…, M, K) @ (…, K, N) -> (…, M, N); leading dimensions broadcast, a 1-d operand is a row or column.
+    """input @ other: (…, M, K) @ (…, K, N) -> (…, M, N); leading dimensions broadcast, a 1-d one is a row or a column.
 
     Raises
     ------

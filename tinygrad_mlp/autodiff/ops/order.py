@@ -79,11 +79,11 @@ def nonzero(input: Tensor, as_tuple: bool = False) -> Any:
     return wrap(np.argwhere(array))
 
 
-def unique(input: Tensor, return_inverse: bool = False, return_counts: bool = False) -> Any:
+def unique(input: Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False) -> Any:
     """The different elements of the input, ascending, (k,); without a gradient.
 
     With `return_inverse` also, for each element of the input, where it stands among them, and with `return_counts` how
-    often each occurs: int64.
+    often each occurs: int64. `sorted` is PyTorch's argument; the result is sorted always.
     """
     check_reading("unique")
     found = np.unique(array_of("unique", input), return_inverse=return_inverse, return_counts=return_counts)
@@ -93,7 +93,7 @@ def unique(input: Tensor, return_inverse: bool = False, return_counts: bool = Fa
     return (wrap(values), *[wrap(array.astype(np.int64, copy=False)) for array in rest])
 
 
-def bincount(input: Tensor, minlength: int = 0) -> Tensor:
+def bincount(input: Tensor, *, minlength: int = 0) -> Tensor:
     """How often each of 0, 1, 2, … occurs among integer labels (N,), the input: int64, at least `minlength` entries.
 
     Raises

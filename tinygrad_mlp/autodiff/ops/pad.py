@@ -8,7 +8,7 @@ import numpy as np
 
 from tinygrad_mlp.autodiff.op import op
 from tinygrad_mlp.autodiff.ops.checks import check_choice
-from tinygrad_mlp.autodiff.ops.shape import sizes
+from tinygrad_mlp.autodiff.ops.dims import sizes
 from tinygrad_mlp.autodiff.tensor import Backward, Tensor
 from tinygrad_mlp.errors import ArgumentError, ShapeError
 from tinygrad_mlp.kernels.copy import copy

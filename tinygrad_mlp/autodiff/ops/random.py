@@ -22,7 +22,9 @@ from tinygrad_mlp.kernels.random import DropoutMask, Generator, apply_dropout, d
 __all__ = ["METHODS", "dropout", "dropout1d", "dropout2d", "normal_", "random_dropout", "same_dropout", "uniform_"]
 
 
-def dropout(input: Tensor, p: float = 0.5, training: bool = True, generator: Generator | None = None) -> Tensor:
+def dropout(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False, *, generator: Generator | None = None
+) -> Tensor:
     """Each element becomes 0 with probability p, and the others are divided by 1 - p (Srivastava et al. 2014).
 
     Parameters
@@ -33,6 +35,8 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, generator: Gen
         0 to 1, to within 2**-32.
     training:
         Without it, and for p = 0, the input is returned as it is.
+    inplace:
+        Accepted, as scripts written for PyTorch pass it, and changes nothing.
     generator:
         Of the random numbers; by default the one that `tg.manual_seed` seeds.
 
@@ -49,7 +53,9 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, generator: Gen
     return random_dropout(input, float(p), default_generator if generator is None else generator)
 
 
-def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, generator: Generator | None = None) -> Tensor:
+def dropout1d(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False, *, generator: Generator | None = None
+) -> Tensor:
     """`dropout` of whole channels of sequences: (N, C, L), or one sequence (C, L).
 
     Raises as `dropout` does, and `ShapeError` for other shapes.
@@ -60,7 +66,9 @@ def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, generator: G
     return _dropped_channels(input, (*input.shape[:-1], 1), p, training, generator)
 
 
-def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, generator: Generator | None = None) -> Tensor:
+def dropout2d(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False, *, generator: Generator | None = None
+) -> Tensor:
     """`dropout` of whole channels of images (Tompson et al. 2015): (N, C, H, W).
 
     Raises as `dropout` does, and `ShapeError` for other shapes. In training three dimensions are one of them: PyTorch
@@ -116,9 +124,9 @@ def same_dropout(input: Tensor, mask: DropoutMask) -> tuple[Array, Backward]:
     return array, backward
 
 
-def uniform_(x: Tensor, low: float = 0.0, high: float = 1.0, *, generator: Generator | None = None) -> Tensor:
-    """Fill x with uniform numbers of low..high. Raises `ArgumentError` if low > high, `DtypeError` for integers."""
-    return _filled("uniform_", x, low, high, generator or default_generator, Generator.fill_uniform)
+def uniform_(x: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Generator | None = None) -> Tensor:
+    """Fill x with uniform numbers of from_..to. Raises `ArgumentError` if from_ > to, `DtypeError` for integers."""
+    return _filled("uniform_", x, from_, to, generator or default_generator, Generator.fill_uniform)
 
 
 def normal_(x: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Tensor:

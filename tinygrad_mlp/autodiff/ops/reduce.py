@@ -1,7 +1,8 @@
 """Reductions: many elements to one, over some dimensions or all.
 
 `dim` is an integer, a sequence of them, or None for all; a reduced dimension disappears, or stays with size 1 under
-`keepdim` (NumPy's names `axis` and `keepdims` will do). Sums of integers and bools are int64.
+`keepdim` (NumPy's names `axis` and `keepdims` will do). Sums of integers and bools are int64. Where there is a `dtype`,
+the input is converted to it first.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinygrad_mlp.autodiff.dtypes import DtypeLike
 from tinygrad_mlp.autodiff.methods import Dim
 from tinygrad_mlp.autodiff.op import numpy_names, op
 from tinygrad_mlp.autodiff.ops.checks import reshaped
 from tinygrad_mlp.autodiff.ops.compare import maximum, minimum
 from tinygrad_mlp.autodiff.ops.dims import one_dim, several_dims
+from tinygrad_mlp.autodiff.ops.shape import converts_input
 from tinygrad_mlp.autodiff.ops.unary import array_of
 from tinygrad_mlp.autodiff.tensor import Backward, Tensor, wrap
 from tinygrad_mlp.errors import ArgumentError, DtypeError, ShapeError
@@ -53,8 +56,11 @@ class ValuesIndices(NamedTuple):
     indices: Tensor
 
 
+@converts_input
 @op
-def sum(input: Tensor, dim: Dim = None, keepdim: bool = False) -> tuple[Array, Backward]:
+def sum(
+    input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: DtypeLike | None = None
+) -> tuple[Array, Backward]:
     """Sum over the named dimensions."""
     dims = several_dims("sum", dim, array_of("sum", input).shape)
 
@@ -64,8 +70,11 @@ def sum(input: Tensor, dim: Dim = None, keepdim: bool = False) -> tuple[Array, B
     return _summed(input, dims, keepdim), backward
 
 
+@converts_input
 @op
-def mean(input: Tensor, dim: Dim = None, keepdim: bool = False) -> tuple[Array, Backward]:
+def mean(
+    input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: DtypeLike | None = None
+) -> tuple[Array, Backward]:
     """Mean over the named dimensions; NaN of no elements. Raises `DtypeError` for integers: convert with .float()."""
     _check_floating("mean", input)
     dims = several_dims("mean", dim, input.shape)
@@ -80,8 +89,11 @@ def mean(input: Tensor, dim: Dim = None, keepdim: bool = False) -> tuple[Array, 
     return total, backward
 
 
+@converts_input
 @op
-def prod(input: Tensor, dim: Dim = None, keepdim: bool = False) -> tuple[Array, Backward]:
+def prod(
+    input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: DtypeLike | None = None
+) -> tuple[Array, Backward]:
     """Product over the named dimensions. Its derivative, the product of all others, is right where elements are 0."""
     dims = several_dims("prod", dim, array_of("prod", input).shape)
 
@@ -229,8 +241,9 @@ def all(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     return wrap(_reduced(np.logical_and, input, dims, keepdim, np.bool_))
 
 
+@converts_input
 @op
-def cumsum(input: Tensor, dim: int) -> tuple[Array, Backward]:
+def cumsum(input: Tensor, dim: int, *, dtype: DtypeLike | None = None) -> tuple[Array, Backward]:
     """Running sum along `dim`."""
     array = array_of("cumsum", input)
     axis = one_dim("cumsum", dim, array.shape)

@@ -8,9 +8,9 @@ op, which copies where memory leaves no other way.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from operator import index
-from typing import Any, cast
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, ParamSpec, cast
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from tinygrad_mlp.autodiff.methods import Dim
 from tinygrad_mlp.autodiff.op import numpy_names, op
 from tinygrad_mlp.autodiff.ops.broadcast import unbroadcast
 from tinygrad_mlp.autodiff.ops.channels import images_of, lies_channels_last
-from tinygrad_mlp.autodiff.ops.dims import one_dim, several_dims
+from tinygrad_mlp.autodiff.ops.dims import given_size, one_dim, several_dims, sizes
 from tinygrad_mlp.autodiff.ops.unary import array_of
 from tinygrad_mlp.autodiff.tensor import Backward, Tensor, wrap
 from tinygrad_mlp.errors import ArgumentError, ShapeError
@@ -34,13 +34,13 @@ __all__ = [
     "broadcast_to",
     "clone",
     "contiguous",
+    "converts_input",
     "expand",
     "expand_as",
     "flatten",
     "permute",
     "repeat",
     "reshape",
-    "sizes",
     "squeeze",
     "t",
     "to",
@@ -49,20 +49,6 @@ __all__ = [
     "view",
     "view_as",
 ]
-
-
-def sizes(name: str, arguments: Sequence[Any]) -> tuple[int, ...]:
-    """Sizes (or dims) given one by one or as one sequence: `reshape(2, 3)` and `reshape((2, 3))`.
-
-    Raises `ArgumentError` for what is no integer.
-    """
-    given = arguments
-    if len(arguments) == 1 and isinstance(arguments[0], Sequence):
-        given = cast("Sequence[Any]", arguments[0])
-    try:
-        return tuple([index(size) for size in given])
-    except TypeError:
-        raise ArgumentError(f"{name}: expected integers, got {tuple(given)}") from None
 
 
 @op(view=True)
@@ -75,18 +61,20 @@ def reshape_view(x: Tensor, shape: tuple[int, ...]) -> tuple[Array, Backward]:
     return x.array.reshape(shape, copy=False), backward
 
 
-def reshape(input: Tensor, *shape: int | Sequence[int]) -> Tensor:
+def reshape(input: Tensor, *lengths: int | Sequence[int], shape: int | Sequence[int] | None = None) -> Tensor:
     """The same elements, in row-major order, in another shape; one size may be -1, which stands for what is left.
 
-    Shares memory where that is possible, and copies where it is not. Raises `ShapeError` if the sizes do not fit.
+    `x.reshape(2, 3)`, `x.reshape((2, 3))` or `x.reshape(shape=(2, 3))`, as with all that takes sizes or dims. Shares
+    memory where that is possible, and copies where it is not. Raises `ShapeError` if the sizes do not fit.
     """
-    wanted = _filled_in(sizes("reshape", shape), array_of("reshape", input).shape)
+    given = given_size("reshape", lengths, shape, "shape")
+    wanted = _filled_in(sizes("reshape", given), array_of("reshape", input).shape)
     return reshape_view(input if _fits_memory(input.array, wanted) else contiguous(input), wanted)
 
 
-def view(input: Tensor, *shape: int | Sequence[int]) -> Tensor:
+def view(input: Tensor, *lengths: int | Sequence[int], size: int | Sequence[int] | None = None) -> Tensor:
     """`reshape`. Where PyTorch would demand a contiguous tensor it copies: see this module's text."""
-    return reshape(input, *shape)
+    return reshape(input, *given_size("view", lengths, size))
 
 
 def _fits_memory(array: Array, shape: tuple[int, ...]) -> bool:
@@ -148,12 +136,12 @@ def permute_view(x: Tensor, dims: tuple[int, ...]) -> tuple[Array, Backward]:
     return x.array.transpose(dims), backward
 
 
-def permute(input: Tensor, *dims: int | Sequence[int]) -> Tensor:
+def permute(input: Tensor, *axes: int | Sequence[int], dims: Sequence[int] | None = None) -> Tensor:
     """The dimensions in another order: `images.permute(0, 2, 3, 1)`; shares memory.
 
     Raises `ArgumentError` unless each dimension is named once.
     """
-    listed = sizes("permute", dims)
+    listed = sizes("permute", given_size("permute", axes, dims, "dims"))
     shape = array_of("permute", input).shape
     order = tuple([one_dim("permute", dim, shape) for dim in listed])
     if sorted(order) != list(range(input.ndim)):
@@ -192,31 +180,31 @@ def expand_view(x: Tensor, shape: tuple[int, ...]) -> tuple[Array, Backward]:
     return np.broadcast_to(x.array, shape), backward
 
 
-def expand(input: Tensor, *shape: int | Sequence[int]) -> Tensor:
+def expand(input: Tensor, *lengths: int | Sequence[int], size: int | Sequence[int] | None = None) -> Tensor:
     """Repeat dimensions of size 1, and new leading ones, without copying; a size of -1 stays as it is.
 
     Raises `ShapeError` if a dimension of another size would have to change.
     """
-    wanted = sizes("expand", shape)
+    wanted = sizes("expand", given_size("expand", lengths, size))
     added = len(wanted) - array_of("expand", input).ndim
-    full = tuple([input.shape[i - added] if size == -1 and i >= added >= 0 else size for i, size in enumerate(wanted)])
+    full = tuple([input.shape[i - added] if new == -1 and i >= added >= 0 else new for i, new in enumerate(wanted)])
     fits = added >= 0 and all(old in (1, new) for old, new in zip(input.shape, full[added:], strict=True))
-    if not fits or any(size < 0 for size in full):
+    if not fits or any(new < 0 for new in full):
         raise ShapeError(f"expand: {input.shape} cannot be repeated to {wanted}; only dimensions of size 1 can")
     return expand_view(input, full)
 
 
-def broadcast_to(input: Tensor, shape: Sequence[int]) -> Tensor:
-    """`expand` to a shape."""
-    return expand(input, shape)
+def broadcast_to(input: Tensor, size: Sequence[int]) -> Tensor:
+    """`expand` to a size."""
+    return expand(input, size)
 
 
-def repeat(input: Tensor, *sizes_: int | Sequence[int]) -> Tensor:
+def repeat(input: Tensor, *counts: int | Sequence[int], repeats: int | Sequence[int] | None = None) -> Tensor:
     """Copies side by side, so many along each dimension: (2, 3) repeated (4, 1) times is (8, 3). New ones come first.
 
     Raises `ShapeError` for fewer numbers than dimensions, or a negative one.
     """
-    times = sizes("repeat", sizes_)
+    times = sizes("repeat", given_size("repeat", counts, repeats, "repeats"))
     added = len(times) - input.ndim
     if added < 0 or any(count < 0 for count in times):
         raise ShapeError(
@@ -317,6 +305,25 @@ def to(
     if wanted == x.dtype:
         return clone(x) if copy else x
     return convert(x, wanted) if wanted.kind == x.dtype.kind == "f" else wrap(converted(x.array, wanted))
+
+
+P = ParamSpec("P")
+
+
+def converts_input(function: Callable[P, Tensor]) -> Callable[P, Tensor]:
+    """Let an op convert its input to `dtype=` first, so that, say, float32 is added up in float64."""
+    name, run = function.__name__, cast("Callable[..., Tensor]", function)
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Tensor:
+        dtype = kwargs.pop("dtype", None)
+        if dtype is None:
+            return run(*args, **kwargs)
+        x = args[0] if args else kwargs.pop("input", None)
+        array_of(name, x)
+        return run(to(x, as_dtype(name, dtype)), *args[1:], **kwargs)
+
+    return call
 
 
 def _type(x: Tensor, dtype: DtypeLike) -> Tensor:

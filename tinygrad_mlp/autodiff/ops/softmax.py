@@ -11,10 +11,12 @@ from collections.abc import Callable
 
 import numpy as np
 
+from tinygrad_mlp.autodiff.dtypes import DtypeLike
 from tinygrad_mlp.autodiff.methods import Dim
 from tinygrad_mlp.autodiff.op import needs_grad, op
 from tinygrad_mlp.autodiff.ops.checks import reshaped
 from tinygrad_mlp.autodiff.ops.dims import one_dim, several_dims
+from tinygrad_mlp.autodiff.ops.shape import converts_input
 from tinygrad_mlp.autodiff.ops.unary import floating
 from tinygrad_mlp.autodiff.tensor import Backward, Tensor
 from tinygrad_mlp.kernels import softmax as kernels
@@ -30,9 +32,13 @@ __all__ = [
 ]
 
 
+@converts_input
 @op
-def softmax(input: Tensor, dim: int) -> tuple[Array, Backward]:
-    """exp(input) divided by its sum along `dim`. Raises `ShapeError` for a dim out of range."""
+def softmax(input: Tensor, dim: int, *, dtype: DtypeLike | None = None) -> tuple[Array, Backward]:
+    """exp(input) divided by its sum along `dim`; with a `dtype` of the input converted to it.
+
+    Raises `ShapeError` for a dim out of range.
+    """
     axis = one_dim("softmax", dim, input.shape)
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
@@ -57,9 +63,13 @@ def softmax_backward(grad: Tensor, y: Tensor, dim: int) -> tuple[Array, Backward
     return _apply_rows(kernels.softmax_backward, dim, grad.array, y.array), backward
 
 
+@converts_input
 @op
-def log_softmax(input: Tensor, dim: int) -> tuple[Array, Backward]:
-    """log(softmax(input)) along `dim`, without its loss of accuracy. Raises `ShapeError` for a dim out of range."""
+def log_softmax(input: Tensor, dim: int, *, dtype: DtypeLike | None = None) -> tuple[Array, Backward]:
+    """log(softmax(input)) along `dim`, without its loss of accuracy; with a `dtype` of the input converted to it.
+
+    Raises `ShapeError` for a dim out of range.
+    """
     axis = one_dim("log_softmax", dim, input.shape)
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
