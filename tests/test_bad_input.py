@@ -67,7 +67,11 @@ WRONG_SHAPES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], str]] = 
         "ResidualBlock: input has shape (5, 6), expected (N, 4, H, W)",
     ),
     "Dropout1d": (lambda: nn.Dropout1d(0.2), (5, 4, 3, 2), "dropout1d: input has shape (5, 4, 3, 2), expected (N, C"),
-    "Dropout2d": (lambda: nn.Dropout2d(0.2), (5, 4), "dropout2d: input has shape (5, 4), expected (N, C, H, W)"),
+    "Dropout2d": (
+        lambda: nn.Dropout2d(0.2),
+        (5, 4),
+        "Dropout2d: input has shape (5, 4), expected images (N, C, H, W); for features (N, C) use nn.Dropout",
+    ),
     "ZeroPad2d": (lambda: nn.ZeroPad2d(1), (5, 4), "ZeroPad2d: input has shape (5, 4), expected (N, C, H, W) or (C"),
     "ReflectionPad2d": (lambda: nn.ReflectionPad2d(2), (5, 4, 3, 2), "mode 'reflect' cannot pad dim 3 of shape (5, 4,"),
     "ReplicationPad2d": (lambda: nn.ReplicationPad2d(1), (5, 4), "ReplicationPad2d: input has shape (5, 4), expected"),

@@ -120,6 +120,19 @@ def test_constants():
     assert math.isnan(tg.nan)
 
 
+def test_a_device_of_a_device():
+    for made in (tg.device("cpu"), tg.device("cpu:1"), tg.device("cpu", 2)):
+        assert tg.device(made) == made
+    with pytest.raises(ArgumentError, match="there is no device '0' here"):
+        tg.device(0)
+
+
+def test_a_softmax_without_dim_says_which_one_pytorch_takes():
+    for layer in (tg.nn.Softmax, tg.nn.LogSoftmax):
+        with pytest.raises(ArgumentError, match=rf"^{layer.__name__}: got no dim.* is 1 for inputs \(N, C\)"):
+            layer()
+
+
 def test_devices_are_checked_where_tensors_go():
     with pytest.raises(ArgumentError, match="CPU alone"):
         tg.ones(1).to("cuda")

@@ -383,6 +383,7 @@ def test_embedding() -> None:
         (nn.LayerNorm(50), (4, 49), r"input has shape \(4, 49\), expected"),
         (nn.Softmax(dim=2), (4, 49), "softmax"),
         (nn.Flatten(), (4,), "flatten"),
+        (nn.Dropout2d(), (4, 49), r"Dropout2d: input has shape \(4, 49\).*for features \(N, C\) use nn\.Dropout\n"),
     ],
     ids=str,
 )

@@ -12,26 +12,25 @@ __all__ = ["CPU", "DeviceLike", "check_device", "device", "names_device"]
 _ELSEWHERE = ("cuda", "mps", "xpu", "hip", "xla", "meta")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class device:  # noqa: N801  PyTorch's name
     """`tg.device("cpu")`, the only one.
 
     >>> device = tg.device("cuda" if tg.cuda.is_available() else "cpu")
     >>> x = tg.zeros(3, device=device)
 
-    Raises `ArgumentError` for any other.
+    A device gives an equal one. Raises `ArgumentError` for any other.
     """
 
-    type: str = "cpu"
-    index: int | None = None
+    type: str
+    index: int | None
 
-    def __post_init__(self) -> None:
-        name, colon, number = self.type.partition(":")
+    def __init__(self, type: str | device = "cpu", index: int | None = None) -> None:
+        name, colon, number = str(type).partition(":")
         if name != "cpu" or (colon and not number.isdecimal()):
-            raise ArgumentError(_no_such("device", self.type))
+            raise ArgumentError(_no_such("device", str(type)))
         object.__setattr__(self, "type", name)
-        if colon:
-            object.__setattr__(self, "index", int(number))
+        object.__setattr__(self, "index", int(number) if colon else index)
 
     def __str__(self) -> str:
         return self.type if self.index is None else f"{self.type}:{self.index}"

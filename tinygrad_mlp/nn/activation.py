@@ -166,11 +166,14 @@ class Hardtanh(Module):
 
 
 class Softmax(Module):
-    """exp(x) over its sum along `dim`. For training use `CrossEntropyLoss`, which takes logits and holds a softmax."""
+    """exp(x) over its sum along `dim`. For training use `CrossEntropyLoss`, which takes logits and holds a softmax.
 
-    def __init__(self, dim: int) -> None:
+    Raises `ArgumentError` without a `dim`: the one that PyTorch then guesses from the shape is deprecated there.
+    """
+
+    def __init__(self, dim: int | None = None) -> None:
         super().__init__()
-        self.dim = dim
+        self.dim = _given_dim("Softmax", dim)
 
     def forward(self, x: Tensor) -> Tensor:
         """Of the shape of x."""
@@ -182,11 +185,11 @@ class Softmax(Module):
 
 
 class LogSoftmax(Module):
-    """log(softmax(x)) along `dim`, without its loss of accuracy."""
+    """log(softmax(x)) along `dim`, without its loss of accuracy. Raises as `Softmax` does."""
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int | None = None) -> None:
         super().__init__()
-        self.dim = dim
+        self.dim = _given_dim("LogSoftmax", dim)
 
     def forward(self, x: Tensor) -> Tensor:
         """Of the shape of x."""
@@ -195,6 +198,15 @@ class LogSoftmax(Module):
     def extra_repr(self) -> str:
         """`dim=1`."""
         return f"dim={self.dim}"
+
+
+def _given_dim(layer: str, dim: int | None) -> int:
+    if dim is None:
+        raise ArgumentError(
+            f"{layer}: got no dim; PyTorch's implicit one is deprecated, and is 1 for inputs (N, C) and (N, C, H, W), "
+            f"0 for 1-d and 3-d ones; write nn.{layer}(dim=1) for logits (N, C)"
+        )
+    return dim
 
 
 ACTIVATIONS: dict[str, type[Module]] = {

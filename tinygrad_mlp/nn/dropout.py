@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tinygrad_mlp.autodiff.tensor import Tensor
+from tinygrad_mlp.errors import ShapeError
 from tinygrad_mlp.kernels.random import Generator
 from tinygrad_mlp.nn import functional as F
 from tinygrad_mlp.nn.checks import check_number
@@ -84,4 +85,9 @@ class Dropout2d(_Dropout):
 
     def forward(self, x: Tensor) -> Tensor:
         """Of the shape of x."""
+        if x.ndim == 2:
+            raise ShapeError(
+                f"Dropout2d: input has shape {x.shape}, expected images (N, C, H, W); for features (N, C) use "
+                "nn.Dropout"
+            )
         return F.dropout2d(x, self.p, self.training, generator=self.generator)
