@@ -30,7 +30,7 @@ _ROUNDING_OF_BACKPROP = 1e-14
 
 
 def gradcheck(
-    f: Callable[..., Tensor | Sequence[Tensor]],
+    func: Callable[..., Tensor | Sequence[Tensor]],
     inputs: Tensor | Sequence[Tensor],
     *,
     eps: float = 1e-5,
@@ -40,7 +40,7 @@ def gradcheck(
     fast_mode: bool = False,
     raise_exception: bool = True,
 ) -> bool:
-    """Compare the gradient of `f(*inputs)` with central differences, for every element of every input.
+    """Compare the gradient of `func(*inputs)` with central differences, for every element of every input.
 
     Each element of the outputs gets a weight of its own, and they are added up. Random numbers of the default generator
     and of `generators` are the same in every evaluation, so that dropout masks stand still. At a kink, any value
@@ -48,7 +48,7 @@ def gradcheck(
 
     Parameters
     ----------
-    f:
+    func:
         Returns a Tensor or several; those of integers and bools are left out. It may also use the inputs as it
         finds them, such as the parameters of a net: they are moved in place, and put back.
     inputs:
@@ -58,7 +58,7 @@ def gradcheck(
     rtol, atol:
         Tolerance: rtol·|value| + atol·(largest gradient), and the rounding of the outputs.
     generators:
-        Further random generators that `f` draws from.
+        Further random generators that `func` draws from.
     fast_mode:
         Compare only one number: the derivative along a random direction through all inputs.
     raise_exception:
@@ -83,7 +83,7 @@ def gradcheck(
     def evaluate() -> list[Tensor]:
         frozen.restore()
         with enable_grad():
-            return _float_outputs(f(*arguments))
+            return _float_outputs(func(*arguments))
 
     names = {position: f"input {position}" for position, tensor in enumerate(arguments) if tensor.requires_grad}
     leaves = {names[position]: arguments[position] for position in names}
@@ -95,7 +95,7 @@ def gradcheck(
 
 
 def gradgradcheck(
-    f: Callable[..., Tensor | Sequence[Tensor]],
+    func: Callable[..., Tensor | Sequence[Tensor]],
     inputs: Tensor | Sequence[Tensor],
     *,
     eps: float = 1e-5,
@@ -105,7 +105,7 @@ def gradgradcheck(
     fast_mode: bool = False,
     raise_exception: bool = True,
 ) -> bool:
-    """`gradcheck` of the gradient of `f`: by the inputs, and by the gradient that arrives at the outputs.
+    """`gradcheck` of the gradient of `func`: by the inputs, and by the gradient that arrives at the outputs.
 
     Also compares the gradient that is recorded under `create_graph` with the one that is not, which may come from other
     kernels. Parameters and errors are those of `gradcheck`.
@@ -117,7 +117,7 @@ def gradgradcheck(
     def evaluate() -> list[Tensor]:
         frozen.restore()
         with enable_grad():
-            return _float_outputs(f(*arguments))
+            return _float_outputs(func(*arguments))
 
     weights = [Tensor(weight, requires_grad=True) for weight in spread_weights([output.array for output in evaluate()])]
 

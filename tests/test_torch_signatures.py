@@ -1,0 +1,430 @@
+"""Functions and methods take PyTorch's arguments: its names, in its order, with its defaults.
+
+The tables below state PyTorch's signatures, but for `out`, `layout`, `pin_memory` and `memory_format`, which do not
+exist here. What is listed under NOT_HERE and OTHER_DEFAULTS is all that differs.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+
+import pytest
+
+import tinygrad_mlp as tg
+import tinygrad_mlp.nn.functional as F
+from tinygrad_mlp import Tensor
+from tinygrad_mlp.autodiff import methods
+from tinygrad_mlp.nn import init, utils
+
+SPACES = {"tg": tg, "Tensor": Tensor, "F": F, "init": init, "utils": utils}
+
+FILL = "*, dtype=None, device=None, requires_grad=False"
+OF_ONE = (
+    "abs ceil clone cos erf exp exp2 expm1 floor isfinite isinf isnan log log1p log2 logical_not neg reciprocal relu "
+    "rsqrt sigmoid sign sin sqrt square t tanh"
+)
+OF_TWO = "eq equal floor_divide ge gt le logical_and logical_or logical_xor lt matmul maximum minimum mul ne remainder"
+
+TG = {
+    **dict.fromkeys(OF_ONE.split(), "input"),
+    **dict.fromkeys(OF_TWO.split(), "input, other"),
+    "add": "input, other, *, alpha=1",
+    "all": "input, dim=None, keepdim=False",
+    "allclose": "input, other, rtol=1e-5, atol=1e-8, equal_nan=False",
+    "amax": "input, dim=(), keepdim=False",
+    "amin": "input, dim=(), keepdim=False",
+    "any": "input, dim=None, keepdim=False",
+    "arange": "start=0, end=None, step=1, *, dtype=None, device=None, requires_grad=False",  # a default before `end`
+    "argmax": "input, dim=None, keepdim=False",
+    "argmin": "input, dim=None, keepdim=False",
+    "argsort": "input, dim=-1, descending=False, stable=False",
+    "as_tensor": "data, dtype=None, device=None",
+    "bernoulli": "input, *, generator=None",
+    "bincount": "input, weights=None, minlength=0",
+    "bmm": "input, mat2",
+    "broadcast_to": "input, size",
+    "cat": "tensors, dim=0",
+    "chunk": "input, chunks, dim=0",
+    "clamp": "input, min=None, max=None",
+    "clip": "input, min=None, max=None",
+    "cumsum": "input, dim, *, dtype=None",
+    "diag": "input, diagonal=0",
+    "div": "input, other, *, rounding_mode=None",
+    "dot": "input, tensor",
+    "einsum": "equation",
+    "empty": f"size, {FILL}",
+    "empty_like": f"input, {FILL}",
+    "eye": f"n, m=None, {FILL}",
+    "flatten": "input, start_dim=0, end_dim=-1",
+    "flip": "input, dims",
+    "from_dlpack": "ext_tensor",
+    "from_numpy": "ndarray, /",
+    "full": f"size, fill_value, {FILL}",
+    "full_like": f"input, fill_value, {FILL}",
+    "gather": "input, dim, index, *, sparse_grad=False",
+    "get_num_threads": "",
+    "grad": "outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=False, only_inputs=True, "
+    "allow_unused=None, is_grads_batched=False, materialize_grads=False",  # torch.autograd.grad
+    "gradcheck": "func, inputs, *, eps=1e-6, atol=1e-5, rtol=1e-3, raise_exception=True, fast_mode=False",
+    "gradgradcheck": "func, inputs, grad_outputs=None, *, eps=1e-6, atol=1e-5, rtol=1e-3, raise_exception=True, "
+    "fast_mode=False",
+    "index_select": "input, dim, index",
+    "is_grad_enabled": "",
+    "is_tensor": "obj",
+    "isclose": "input, other, rtol=1e-5, atol=1e-8, equal_nan=False",
+    "linspace": f"start, end, steps, {FILL}",
+    "load": "f, map_location=None, pickle_module=None, *, weights_only=True, mmap=None",
+    "log_softmax": "input, dim, dtype=None",
+    "logsumexp": "input, dim, keepdim=False",
+    "manual_seed": "seed",
+    "masked_fill": "input, mask, value",
+    "max": "input, dim=None, keepdim=False",
+    "mean": "input, dim=None, keepdim=False, *, dtype=None",
+    "meshgrid": "*, indexing=None",
+    "min": "input, dim=None, keepdim=False",
+    "mm": "input, mat2",
+    "multinomial": "input, num_samples, replacement=False, *, generator=None",
+    "mv": "input, vec",
+    "nonzero": "input, *, as_tuple=False",
+    "norm": "input, p='fro', dim=None, keepdim=False, dtype=None",
+    "normal": f"mean=0.0, std=1.0, size=None, {FILL}, generator=None",
+    "ones": f"size, {FILL}",
+    "ones_like": f"input, {FILL}",
+    "outer": "input, vec2",
+    "permute": "input, dims",
+    "pow": "input, exponent",
+    "prod": "input, dim=None, keepdim=False, *, dtype=None",
+    "rand": f"size, {FILL}, generator=None",
+    "rand_like": f"input, {FILL}",
+    "randint": f"low=0, high=None, size=None, {FILL}, generator=None",
+    "randint_like": f"input, low=0, high=None, {FILL}",
+    "randn": f"size, {FILL}, generator=None",
+    "randn_like": f"input, {FILL}",
+    "randperm": f"n, {FILL}, generator=None",
+    "reshape": "input, shape",
+    "roll": "input, shifts, dims=None",
+    "round": "input, *, decimals=0",
+    "save": "obj, f, pickle_module=None, pickle_protocol=2",
+    "scatter": "input, dim, index, src, *, value, reduce=None",
+    "scatter_add": "input, dim, index, src",
+    "set_num_threads": "threads, /",
+    "softmax": "input, dim, dtype=None",
+    "sort": "input, dim=-1, descending=False, stable=False",
+    "split": "tensor, split_size_or_sections, dim=0",
+    "squeeze": "input, dim",
+    "stack": "tensors, dim=0",
+    "std": "input, dim=None, *, correction=1, keepdim=False",
+    "sub": "input, other, *, alpha=1",
+    "sum": "input, dim=None, keepdim=False, *, dtype=None",
+    "take_along_dim": "input, indices, dim=None",
+    "tensor": f"data, {FILL}",
+    "topk": "input, k, dim=-1, largest=True, sorted=True",
+    "transpose": "input, dim0, dim1",
+    "tril": "input, diagonal=0",
+    "triu": "input, diagonal=0",
+    "unbind": "input, dim=0",
+    "unique": "input, sorted=True, return_inverse=False, return_counts=False, dim=None",
+    "unsqueeze": "input, dim",
+    "var": "input, dim=None, *, correction=1, keepdim=False",
+    "where": "condition, input, other",
+    "zeros": f"size, {FILL}",
+    "zeros_like": f"input, {FILL}",
+}
+
+ALONE = "bool contiguous cpu detach detach_ dim double float int item long nelement numel retain_grad tolist zero_"
+TENSOR = {
+    # Those of a function's name take what it takes, but for `input`, which is `self`.
+    **{name: text for name, text in TG.items() if inspect.isroutine(getattr(Tensor, name, None))},
+    **dict.fromkeys(ALONE.split(), "self"),
+    "add_": "self, other, *, alpha=1",
+    "addcdiv_": "self, tensor1, tensor2, *, value=1",
+    "addcmul_": "self, tensor1, tensor2, *, value=1",
+    "backward": "self, gradient=None, retain_graph=None, create_graph=False, inputs=None",
+    "clamp_": "self, min=None, max=None",
+    "copy_": "self, src, non_blocking=False",
+    "div_": "self, other, *, rounding_mode=None",
+    "expand": "self, size",
+    "expand_as": "self, other",
+    "fill_": "self, value",
+    "lerp_": "self, end, weight",
+    "masked_fill_": "self, mask, value",
+    "mul_": "self, other",
+    "normal_": "self, mean=0.0, std=1.0, *, generator=None",
+    "numpy": "self, *, force=False",
+    "register_hook": "self, hook",
+    "repeat": "self, repeats",
+    "requires_grad_": "self, requires_grad=True",
+    "scatter_": "self, dim, index, src, *, value, reduce=None",
+    "scatter_add_": "self, dim, index, src",
+    "size": "self, dim=None",
+    "split": "self, split_size, dim=0",
+    "sub_": "self, other, *, alpha=1",
+    "to": "self, *, dtype=None, device=None, non_blocking=False, copy=False",
+    "type": "self, dtype=None, non_blocking=False",
+    "type_as": "self, other",
+    "uniform_": "self, from_=0.0, to=1.0, *, generator=None",  # `from`, which Python lets nobody write
+    "view": "self, size",
+    "view_as": "self, other",
+    "where": "self, condition, other",
+}
+
+CONV = "input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1"
+DROPOUT = "input, p=0.5, training=True, inplace=False"
+LOSS = "input, target, size_average=None, reduce=None, reduction='mean'"
+FUNCTIONAL = {
+    "adaptive_avg_pool2d": "input, output_size",
+    "avg_pool2d": "input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, "
+    "divisor_override=None",
+    "batch_norm": "input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5",
+    "binary_cross_entropy": "input, target, weight=None, size_average=None, reduce=None, reduction='mean'",
+    "binary_cross_entropy_with_logits": "input, target, weight=None, size_average=None, reduce=None, "
+    "reduction='mean', pos_weight=None",
+    "conv1d": CONV,
+    "conv2d": CONV,
+    "cosine_similarity": "x1, x2, dim=1, eps=1e-8",
+    "cross_entropy": "input, target, weight=None, size_average=None, ignore_index=-100, reduce=None, "
+    "reduction='mean', label_smoothing=0.0",
+    "dropout": DROPOUT,
+    "dropout1d": DROPOUT,
+    "dropout2d": DROPOUT,
+    "elu": "input, alpha=1.0, inplace=False",
+    "embedding": "input, weight, padding_idx=None, max_norm=None, norm_type=2.0, scale_grad_by_freq=False, "
+    "sparse=False",
+    "gelu": "input, approximate='none'",
+    "group_norm": "input, num_groups, weight=None, bias=None, eps=1e-5",
+    "hardtanh": "input, min_val=-1.0, max_val=1.0, inplace=False",
+    "huber_loss": "input, target, reduction='mean', delta=1.0, weight=None",
+    "kl_div": f"{LOSS}, log_target=False",
+    "l1_loss": f"{LOSS}, weight=None",
+    "layer_norm": "input, normalized_shape, weight=None, bias=None, eps=1e-5",
+    "leaky_relu": "input, negative_slope=0.01, inplace=False",
+    "linear": "input, weight, bias=None",
+    "log_softmax": "input, dim=None, _stacklevel=3, dtype=None",
+    "logsigmoid": "input",
+    "max_pool2d": "input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False",
+    "mse_loss": f"{LOSS}, weight=None",
+    "nll_loss": "input, target, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction='mean'",
+    "normalize": "input, p=2.0, dim=1, eps=1e-12",
+    "one_hot": "tensor, num_classes=-1",
+    "pad": "input, pad, mode='constant', value=None",
+    "relu": "input, inplace=False",
+    "sigmoid": "input",
+    "silu": "input, inplace=False",
+    "smooth_l1_loss": f"{LOSS}, beta=1.0",
+    "softmax": "input, dim=None, _stacklevel=3, dtype=None",
+    "softplus": "input, beta=1, threshold=20",
+    "tanh": "input",
+}
+
+INIT = {
+    "calculate_gain": "nonlinearity, param=None",
+    "constant_": "tensor, val",
+    "kaiming_normal_": "tensor, a=0, mode='fan_in', nonlinearity='leaky_relu', generator=None",
+    "kaiming_uniform_": "tensor, a=0, mode='fan_in', nonlinearity='leaky_relu', generator=None",
+    "normal_": "tensor, mean=0.0, std=1.0, generator=None",
+    "ones_": "tensor",
+    "orthogonal_": "tensor, gain=1, generator=None",
+    "uniform_": "tensor, a=0.0, b=1.0, generator=None",
+    "xavier_normal_": "tensor, gain=1.0, generator=None",
+    "xavier_uniform_": "tensor, gain=1.0, generator=None",
+    "zeros_": "tensor",
+}
+
+UTILS = {
+    "clip_grad_norm_": "parameters, max_norm, norm_type=2.0, error_if_nonfinite=False, foreach=None",
+    "clip_grad_value_": "parameters, clip_value, foreach=None",
+    "parameters_to_vector": "parameters",
+    "vector_to_parameters": "vec, parameters",
+}
+
+TORCH = {"tg": TG, "Tensor": TENSOR, "F": FUNCTIONAL, "init": INIT, "utils": UTILS}
+
+NOT_HERE = {
+    "Tensor.backward": "inputs",
+    "Tensor.bincount": "weights",
+    "Tensor.gather": "sparse_grad",
+    "Tensor.norm": "dtype",
+    "Tensor.scatter": "reduce",
+    "Tensor.scatter_": "reduce",
+    "Tensor.type": "non_blocking",
+    "Tensor.unique": "dim",
+    "F.binary_cross_entropy": "size_average reduce",
+    "F.binary_cross_entropy_with_logits": "size_average reduce",
+    "F.cross_entropy": "size_average reduce",
+    "F.embedding": "max_norm norm_type scale_grad_by_freq sparse",
+    "F.huber_loss": "weight",
+    "F.kl_div": "size_average reduce",
+    "F.l1_loss": "size_average reduce weight",
+    "F.log_softmax": "_stacklevel",
+    "F.mse_loss": "size_average reduce weight",
+    "F.nll_loss": "size_average reduce",
+    "F.smooth_l1_loss": "size_average reduce",
+    "F.softmax": "_stacklevel",
+    "tg.bincount": "weights",
+    "tg.gather": "sparse_grad",
+    "tg.grad": "is_grads_batched materialize_grads",
+    "tg.gradgradcheck": "grad_outputs",
+    "tg.load": "pickle_module mmap",
+    "tg.norm": "dtype",
+    "tg.randint": "requires_grad",
+    "tg.randint_like": "requires_grad",
+    "tg.randperm": "requires_grad",
+    "tg.save": "pickle_module pickle_protocol",
+    "tg.scatter": "reduce",
+    "tg.unique": "dim",
+    "utils.clip_grad_norm_": "foreach",
+    "utils.clip_grad_value_": "foreach",
+}
+"""PyTorch's parameters that do not exist here."""
+
+OTHER_DEFAULTS = {
+    "F.log_softmax": "dim",  # PyTorch guesses one, and warns
+    "F.softmax": "dim",
+    "Tensor.amax": "dim",  # None for (), both of which mean all dimensions
+    "Tensor.amin": "dim",
+    "Tensor.argsort": "stable",  # always
+    "Tensor.norm": "p",  # 2 is "fro"
+    "Tensor.sort": "stable",
+    "Tensor.type": "dtype",  # without one PyTorch gives a text
+    "tg.amax": "dim",
+    "tg.amin": "dim",
+    "tg.arange": "start",  # None for 0
+    "tg.argsort": "stable",
+    "tg.grad": "allow_unused",  # None says False, too
+    "tg.gradcheck": "eps atol rtol",  # tighter
+    "tg.gradgradcheck": "eps atol rtol",
+    "tg.meshgrid": "indexing",  # "ij" is what None means
+    "tg.norm": "p",
+    "tg.sort": "stable",
+}
+"""Parameters whose default differs, or that must be given here."""
+
+OURS_ALONE = {
+    "tg": "capture certify draw evaluate op",
+    "Tensor": "silu",
+    "F": "",
+    "init": "initializer lecun_normal_ lecun_uniform_",
+    "utils": "",
+}
+"""Functions that PyTorch does not have under these names."""
+
+ROWS = [(space, name) for space, rows in TORCH.items() for name in rows]
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_STARRED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def parameters_of_torch(space: str, name: str) -> list[inspect.Parameter]:
+    """Those of the table, without what is not here, and of methods without self."""
+    found = list(inspect.signature(eval(f"lambda {TORCH[space][name]}: 0")).parameters.values())
+    absent = NOT_HERE.get(f"{space}.{name}", "").split()
+    assert set(absent) <= {parameter.name for parameter in found}, "an exception that is none"
+    return [parameter for parameter in found[space == "Tensor" :] if parameter.name not in absent]
+
+
+def parameters_here(space: str, name: str) -> list[inspect.Parameter]:
+    found = list(inspect.signature(getattr(SPACES[space], name)).parameters.values())
+    return [parameter for parameter in found[space == "Tensor" :] if parameter.kind not in _STARRED]
+
+
+@pytest.mark.parametrize(("space", "name"), ROWS)
+def test_names_and_order_are_pytorchs(space, name):
+    torch = parameters_of_torch(space, name)
+    ours = parameters_here(space, name)
+    ordered = [each.name for each in torch if each.kind in _POSITIONAL]
+    if any(each.kind is inspect.Parameter.POSITIONAL_ONLY for each in torch):  # has no names that a call could use
+        assert len(ours) == len(ordered)
+        return
+    assert [each.name for each in ours][: len(ordered)] == ordered
+    assert {each.name for each in torch} <= {each.name for each in ours}
+    absent = NOT_HERE.get(f"{space}.{name}", "").split()
+    assert not {each.name for each in ours} & set(absent), "is here by now"
+
+
+@pytest.mark.parametrize(("space", "name"), ROWS)
+def test_defaults_are_pytorchs(space, name):
+    ours = {each.name: each.default for each in parameters_here(space, name)}
+    torch = [each for each in parameters_of_torch(space, name) if each.name in ours]
+    differing = [each.name for each in torch if each.default not in (each.empty, ours[each.name])]
+    assert differing == OTHER_DEFAULTS.get(f"{space}.{name}", "").split()
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_every_public_function_is_in_the_table(space):
+    module = SPACES[space]
+    names = [name for name in dir(Tensor) if not name.startswith("_")] if space == "Tensor" else module.__all__
+    functions = {name for name in names if inspect.isroutine(getattr(module, name))}
+    alone = set(OURS_ALONE[space].split())
+    assert functions == set(TORCH[space]) | alone
+    assert not set(TORCH[space]) & alone
+
+
+@pytest.mark.parametrize("table", [NOT_HERE, OTHER_DEFAULTS])
+def test_exceptions_belong_to_rows(table):
+    assert {tuple(name.split(".")) for name in table} <= set(ROWS)
+
+
+def test_declarations_of_methods_agree_with_them():
+    (declared,) = [node for node in ast.parse(inspect.getsource(methods)).body if isinstance(node, ast.ClassDef)]
+    functions = [node for node in ast.walk(declared) if isinstance(node, ast.FunctionDef) and node.name in TENSOR]
+    assert len(functions) > 100
+    for function in functions:
+        if function.name == "to":  # declared with *args
+            continue
+        arguments = function.args
+        starred = [arguments.vararg] if arguments.vararg else []
+        names = [each.arg for each in [*arguments.args, *starred, *arguments.kwonlyargs]]
+        here = list(inspect.signature(getattr(Tensor, function.name)).parameters)
+        assert names == ["self", *here[1:]], function.name
+
+
+X = tg.arange(6.0).reshape(2, 3)
+
+
+@pytest.mark.parametrize(
+    ("by_keyword", "by_place"),
+    [
+        (lambda: X.reshape(shape=(3, 2)), lambda: X.reshape(3, 2)),
+        (lambda: tg.reshape(input=X, shape=(3, 2)), lambda: tg.reshape(X, (3, 2))),
+        (lambda: X.view(size=(3, -1)), lambda: X.view(3, -1)),
+        (lambda: X.view(size=6), lambda: X.view(6)),
+        (lambda: X.permute(dims=(1, 0)), lambda: X.permute(1, 0)),
+        (lambda: tg.permute(input=X, dims=(1, 0)), lambda: tg.permute(X, (1, 0))),
+        (lambda: X.expand(size=(2, 2, -1)), lambda: X.expand(2, 2, -1)),
+        (lambda: X.repeat(repeats=(2, 1)), lambda: X.repeat(2, 1)),
+        (lambda: X.flip(dims=(0, 1)), lambda: X.flip(0, 1)),
+        (lambda: tg.flip(input=X, dims=[1]), lambda: X.flip(1)),
+        (lambda: tg.broadcast_to(input=X, size=(2, 2, 3)), lambda: X.broadcast_to((2, 2, 3))),
+        (lambda: tg.zeros(size=(2, 3)), lambda: tg.zeros(2, 3)),
+        (lambda: tg.ones(size=(2, 3)), lambda: tg.ones((2, 3))),
+        (lambda: tg.arange(end=5), lambda: tg.arange(5)),
+        (lambda: tg.arange(start=1, end=5, step=2), lambda: tg.arange(1, 5, 2)),
+        (lambda: tg.where(condition=X > 2, input=X, other=0.0), lambda: tg.where(X > 2, X, 0.0)),
+        (lambda: tg.cat(tensors=tg.split(tensor=X, split_size_or_sections=1, dim=1), dim=1), lambda: X),
+        (lambda: tg.cat(X.split(split_size=2, dim=1), dim=1), lambda: X),
+        (lambda: tg.mm(input=X, mat2=X.T), lambda: X @ X.T),
+    ],
+)
+def test_calls_by_keyword(by_keyword, by_place):
+    given, expected = by_keyword(), by_place()
+    assert given.shape == expected.shape
+    assert given.dtype == expected.dtype
+    assert given.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda: X.reshape(3, 2, shape=(3, 2)), r"reshape: the shape is given twice, as 3, 2 and as shape=\(3, 2\)"),
+        (lambda: X.view(6, size=6), "view: the size is given twice"),
+        (lambda: X.permute(1, 0, dims=(1, 0)), "permute: the dims is given twice"),
+        (lambda: X.expand(2, 3, size=(2, 3)), "expand: the size is given twice"),
+        (lambda: X.repeat(2, 1, repeats=(2, 1)), "repeat: the repeats is given twice"),
+        (lambda: X.flip(0, dims=0), "flip: the dims is given twice"),
+        (X.flip, "flip: give the dimensions"),
+        (tg.arange, "arange: give the end"),
+    ],
+)
+def test_sizes_given_twice_or_not_at_all(call, text):
+    with pytest.raises(tg.errors.ArgumentError, match=text):
+        call()
