@@ -144,7 +144,7 @@ from tinygrad_mlp.autodiff.sampling import (
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.kernels.random import Generator
 from tinygrad_mlp.kernels.threads import get_num_threads, set_num_threads
-from tinygrad_mlp.missing import explain
+from tinygrad_mlp.missing import TENSOR, Absent, explain
 from tinygrad_mlp.serialization import load, save
 from tinygrad_mlp.train.evaluation import evaluate
 from tinygrad_mlp.train.trainer import Trainer
@@ -344,6 +344,9 @@ __all__ = [
     "zeros_like",
 ]
 
+for _name, _instead in TENSOR.items():
+    setattr(Tensor, _name, Absent("Tensor", _name, _instead))
+
 _WHEN_NAMED = ("experiments", "testing")  # imported then: most scripts need neither, and `testing` needs hypothesis
 
 if not TYPE_CHECKING:  # type checkers are to report unknown names too
@@ -353,4 +356,4 @@ if not TYPE_CHECKING:  # type checkers are to report unknown names too
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         if name in _WHEN_NAMED:
             return import_module(f"{__name__}.{name}")
-        raise errors.UnknownAttributeError(explain(name, __all__))
+        raise errors.UnknownAttributeError(explain(__name__, name, __all__))

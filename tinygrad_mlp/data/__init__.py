@@ -1,5 +1,7 @@
 """Data: Fashion-MNIST and MNIST with checked files, data sets, splits, standardisation, and the DataLoader."""
 
+from typing import TYPE_CHECKING
+
 from tinygrad_mlp.data.augmentation import Augmentation, AugmentedImages
 from tinygrad_mlp.data.catalog import ImageSplits, fashion_mnist, mnist, synthetic_fashion
 from tinygrad_mlp.data.collate import collate
@@ -10,6 +12,7 @@ from tinygrad_mlp.data.image import ImageDataset, k_fold
 from tinygrad_mlp.data.loader import DataLoader
 from tinygrad_mlp.data.splits import plain_folds, plain_split, stratified_folds, stratified_split
 from tinygrad_mlp.data.transforms import Standardization, StandardizeKind, fit_standardization, one_hot
+from tinygrad_mlp.missing import getter
 
 __all__ = [
     "Augmentation",
@@ -39,3 +42,6 @@ __all__ = [
     "synthetic_fashion",
     "write_idx",
 ]
+
+if not TYPE_CHECKING:  # type checkers are to report unknown names too
+    __getattr__ = getter(__name__, __all__)

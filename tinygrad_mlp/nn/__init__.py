@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from tinygrad_mlp.missing import getter
 from tinygrad_mlp.nn import functional, init, utils
 from tinygrad_mlp.nn.activation import (
     ACTIVATIONS,
@@ -100,3 +103,6 @@ __all__ = [
     "summary",
     "utils",
 ]
+
+if not TYPE_CHECKING:  # type checkers are to report unknown names too
+    __getattr__ = getter(__name__, __all__)

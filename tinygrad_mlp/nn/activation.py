@@ -10,11 +10,11 @@ from typing import Any
 from tinygrad_mlp.autodiff.ops.checks import check_choice
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.errors import ArgumentError
+from tinygrad_mlp.names import did_you_mean
 from tinygrad_mlp.nn import functional as F
 from tinygrad_mlp.nn.checks import check_flag, check_number
 from tinygrad_mlp.nn.linear import Identity
 from tinygrad_mlp.nn.module import Module
-from tinygrad_mlp.nn.names import did_you_mean
 
 __all__ = [
     "ACTIVATIONS",

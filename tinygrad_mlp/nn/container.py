@@ -10,11 +10,11 @@ from typing import Any, Self, SupportsIndex, cast, overload
 from tinygrad_mlp.autodiff.mode import anomaly
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.errors import DtypeError, IndexRangeError, UnknownKeyError
+from tinygrad_mlp.names import did_you_mean
 from tinygrad_mlp.nn.activation import ReLU, Sigmoid, Tanh
 from tinygrad_mlp.nn.conv import Conv1d, Conv2d
 from tinygrad_mlp.nn.linear import Linear
 from tinygrad_mlp.nn.module import Module
-from tinygrad_mlp.nn.names import did_you_mean
 from tinygrad_mlp.nn.norm import BatchNorm1d, BatchNorm2d
 from tinygrad_mlp.nn.parameter import Parameter
 from tinygrad_mlp.nn.pool import MaxPool2d

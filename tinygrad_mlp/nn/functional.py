@@ -5,6 +5,8 @@ Each is written down, with its shapes and errors, in `autodiff/ops`: the layers 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tinygrad_mlp.autodiff.ops.activation import (
     elu,
     gelu,
@@ -37,6 +39,7 @@ from tinygrad_mlp.autodiff.ops.pad import pad
 from tinygrad_mlp.autodiff.ops.pool import adaptive_avg_pool2d, avg_pool2d, max_pool2d
 from tinygrad_mlp.autodiff.ops.random import dropout, dropout1d, dropout2d
 from tinygrad_mlp.autodiff.ops.softmax import log_softmax, softmax
+from tinygrad_mlp.missing import getter
 
 __all__ = [
     "adaptive_avg_pool2d",
@@ -78,3 +81,6 @@ __all__ = [
     "softplus",
     "tanh",
 ]
+
+if not TYPE_CHECKING:  # type checkers are to report unknown names too
+    __getattr__ = getter(__name__, __all__)

@@ -25,7 +25,7 @@ from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.errors import ArgumentError, ShapeError
 from tinygrad_mlp.kernels.launch import Array
 from tinygrad_mlp.kernels.random import Generator
-from tinygrad_mlp.nn.names import did_you_mean
+from tinygrad_mlp.names import did_you_mean
 
 __all__ = [
     "INITIALIZERS",

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.errors import ArgumentError, DtypeError, UnknownAttributeError
-from tinygrad_mlp.nn.names import did_you_mean, near_miss
+from tinygrad_mlp.missing import instead
+from tinygrad_mlp.names import did_you_mean, near_miss
 from tinygrad_mlp.nn.parameter import Parameter
 
 __all__ = ["BUFFERS", "Kind", "Registry"]
@@ -143,7 +144,8 @@ class Registry(metaclass=_ModuleType):
             if name in _OWN:
                 raise UnknownAttributeError(_forgotten_init(owner, "first of all"))
             known = () if name.startswith("__") else [known for known in dir(self) if not known.startswith("_")]
-            raise UnknownAttributeError(f"{owner} has no attribute {name!r}{did_you_mean(name, known)}")
+            hint = instead("Module", name) or did_you_mean(name, known)
+            raise UnknownAttributeError(f"{owner} has no attribute {name!r}{hint}")
 
     def _finish_construction(self) -> None:
         if "_registered" not in vars(self):

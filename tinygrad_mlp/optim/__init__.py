@@ -1,5 +1,8 @@
 """Optimizers, learning-rate schedules, gradient clipping, averaged weights, under PyTorch's names."""
 
+from typing import TYPE_CHECKING
+
+from tinygrad_mlp.missing import getter
 from tinygrad_mlp.nn.utils import clip_grad_norm_, clip_grad_value_
 from tinygrad_mlp.optim import lr_scheduler
 from tinygrad_mlp.optim.adagrad import Adadelta, Adagrad
@@ -52,3 +55,6 @@ __all__ = [
     "make_optimizer",
     "make_schedule",
 ]
+
+if not TYPE_CHECKING:  # type checkers are to report unknown names too
+    __getattr__ = getter(__name__, __all__)

@@ -1,5 +1,8 @@
 """The schedules under the name of `torch.optim.lr_scheduler`; `optim` has them all, too."""
 
+from typing import TYPE_CHECKING
+
+from tinygrad_mlp.missing import getter
 from tinygrad_mlp.optim.compose import ChainedScheduler, SequentialLR
 from tinygrad_mlp.optim.one_cycle import OneCycleLR
 from tinygrad_mlp.optim.plateau import ReduceLROnPlateau
@@ -28,3 +31,6 @@ __all__ = [
     "SequentialLR",
     "StepLR",
 ]
+
+if not TYPE_CHECKING:  # type checkers are to report unknown names too
+    __getattr__ = getter(__name__, __all__)

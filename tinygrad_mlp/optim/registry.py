@@ -7,7 +7,7 @@ from inspect import signature
 from typing import Any, TypeVar, cast
 
 from tinygrad_mlp.errors import ArgumentError
-from tinygrad_mlp.nn.names import did_you_mean
+from tinygrad_mlp.names import did_you_mean
 from tinygrad_mlp.optim.adagrad import Adadelta, Adagrad
 from tinygrad_mlp.optim.adam import Adam, AdamW
 from tinygrad_mlp.optim.groups import Parameters
