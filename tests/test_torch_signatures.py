@@ -415,12 +415,12 @@ def test_calls_by_keyword(by_keyword, by_place):
 @pytest.mark.parametrize(
     ("call", "text"),
     [
-        (lambda: X.reshape(3, 2, shape=(3, 2)), r"reshape: the shape is given twice, as 3, 2 and as shape=\(3, 2\)"),
-        (lambda: X.view(6, size=6), "view: the size is given twice"),
-        (lambda: X.permute(1, 0, dims=(1, 0)), "permute: the dims is given twice"),
-        (lambda: X.expand(2, 3, size=(2, 3)), "expand: the size is given twice"),
-        (lambda: X.repeat(2, 1, repeats=(2, 1)), "repeat: the repeats is given twice"),
-        (lambda: X.flip(0, dims=0), "flip: the dims is given twice"),
+        (lambda: X.reshape(3, 2, shape=(3, 2)), r"reshape: got shape twice, as 3, 2 and as shape=\(3, 2\)"),
+        (lambda: X.view(6, size=6), "view: got size twice"),
+        (lambda: X.permute(1, 0, dims=(1, 0)), "permute: got dims twice"),
+        (lambda: X.expand(2, 3, size=(2, 3)), "expand: got size twice"),
+        (lambda: X.repeat(2, 1, repeats=(2, 1)), "repeat: got repeats twice"),
+        (lambda: X.flip(0, dims=0), "flip: got dims twice"),
         (X.flip, "flip: give the dimensions"),
         (tg.arange, "arange: give the end"),
     ],

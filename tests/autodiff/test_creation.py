@@ -177,7 +177,7 @@ def test_counted_up():
         (lambda: tensor([1, 2], requires_grad=True), DtypeError, "only floating-point tensors have gradients"),
         (lambda: from_numpy([1.0]), DtypeError, "wraps an ndarray, got list"),
         (lambda: zeros(2, -1), ShapeError, r"zeros: sizes must not be negative, got \(2, -1\)"),
-        (lambda: zeros(2, size=(3,)), ArgumentError, r"zeros: the size is given twice, as 2 and as size=\(3,\)"),
+        (lambda: zeros(2, size=(3,)), ArgumentError, r"zeros: got size twice, as 2 and as size=\(3,\)"),
         (lambda: ones(size=(-1,)), ShapeError, "ones: sizes must not be negative"),
         (lambda: zeros(2.5), ArgumentError, "zeros: expected integers"),
         (lambda: zeros(2, dtype="float16"), DtypeError, "zeros: dtype 'float16' is not supported"),

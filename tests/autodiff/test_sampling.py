@@ -174,7 +174,7 @@ def test_multinomial_without_replacement():
         (
             lambda: rand(2, 3, size=(2, 3)),
             ArgumentError,
-            r"rand: the size is given twice, as 2, 3 and as size=\(2, 3\)",
+            r"rand: got size twice, as 2, 3 and as size=\(2, 3\)",
         ),
         (lambda: randint(0, size=(2,)), ArgumentError, "range 0 to 0"),
         (lambda: randint(0.5, 7, (2,)), ArgumentError, "expected integers"),

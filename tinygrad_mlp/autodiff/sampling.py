@@ -225,12 +225,12 @@ def bernoulli(input: Tensor, *, generator: Generator | None = None) -> Tensor:
 def multinomial(
     input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None
 ) -> Tensor:
-    """Indices (int64) of categories, drawn with probabilities in proportion to their weights, the input.
+    """Indices (int64) of categories, drawn with probabilities in proportion to their weights.
 
     Parameters
     ----------
     input:
-        (C,) or rows (N, C), at least 0; they need not add up to 1.
+        The weights, (C,) or rows (N, C), at least 0; they need not add up to 1.
     num_samples:
         S; the result is (S,) or (N, S).
     replacement:

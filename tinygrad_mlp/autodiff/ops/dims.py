@@ -71,5 +71,5 @@ def given_size(
         return listed
     if listed:
         given = ", ".join(map(str, listed))
-        raise ArgumentError(f"{name}: the {keyword} is given twice, as {given} and as {keyword}={size}")
+        raise ArgumentError(f"{name}: got {keyword} twice, as {given} and as {keyword}={size}")
     return [size]
