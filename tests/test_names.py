@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import math
+import re
 import subprocess
 import sys
 
@@ -10,8 +12,8 @@ import numpy as np
 import pytest
 
 import tinygrad_mlp as tg
-from tinygrad_mlp import autograd, data, optim
-from tinygrad_mlp.errors import ArgumentError, GradientError, NonFiniteError, UnknownAttributeError
+from tinygrad_mlp import autograd, data, missing, nn, optim
+from tinygrad_mlp.errors import ArgumentError, GradientError, NonFiniteError, UnknownAttributeError, UnknownImportError
 from tinygrad_mlp.utils.data import DataLoader, TensorDataset
 
 
@@ -87,8 +89,9 @@ def test_schedules_under_the_name_of_torch_optim_lr_scheduler():
 
 def test_unknown_names_say_what_to_write():
     for name, text in {
-        "FloatTensor": r"write tg\.tensor\(data, dtype=tg\.float32\)",
-        "LongTensor": r"dtype=tg\.int64",
+        "FloatTensor": r"write tg\.tensor\(data, dtype=tg\.float32\), or x\.float\(\)",
+        "LongTensor": r"dtype=tg\.int64\), or x\.long\(\)",
+        "accelerator": r'write tg\.device\("cpu"\)',
         "set_default_dtype": r"net\.double\(\)",
         "zeross": "did you mean 'zeros'",
         "xyzzy": "tinygrad_mlp has no 'xyzzy'$",
@@ -96,6 +99,98 @@ def test_unknown_names_say_what_to_write():
         with pytest.raises(UnknownAttributeError, match=text):
             getattr(tg, name)
     assert not hasattr(tg, "__wrapped__")
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "text"),
+    [
+        (nn, "ConvTranspose2d", r"tinygrad_mlp\.nn has no 'ConvTranspose2d': write .* followed by nn\.Conv2d"),
+        (nn, "Linaer", "did you mean 'Linear'"),
+        (nn, "xyzzy", r"tinygrad_mlp\.nn has no 'xyzzy'$"),
+        (nn.functional, "relu6", r"write F\.hardtanh\(x, 0\.0, 6\.0\)"),
+        (nn.functional, "sigmoyd", "did you mean 'sigmoid'"),
+        (optim, "NAdam", r"optim\.AdamW"),
+        (optim.lr_scheduler, "PolynomialLR", "write LambdaLR"),
+        (tg.utils.data, "WeightedRandomSampler", r"write data\.Subset\(dataset, tg\.multinomial"),
+        (data, "SubsetRandomSampler", r"data\.Subset\(dataset, indices\) with shuffle=True"),
+        (autograd, "Function", r"write a function under @tg\.op"),
+        (tg.Tensor, "cuda", r"Tensor has no attribute 'cuda': there is no GPU here.*x\.to\(\"cpu\"\)"),
+        (tg.ones(2), "cuda", "there is no GPU here"),
+        (nn.Parameter(tg.ones(2)), "half", r"x\.float\(\)"),
+        (nn.Linear(1, 1), "register_forward_pre_hook", r"Linear has no attribute.*nn\.Sequential\(first, net\)"),
+        (nn.Linear(1, 1), "cuda", "there is no GPU here"),
+        (nn.Linear(1, 1), "wieght", "did you mean 'weight'"),
+    ],
+)
+def test_so_do_those_of_modules_and_tensors(module, name, text):
+    with pytest.raises(UnknownAttributeError, match=text):
+        getattr(module, name)
+    assert not hasattr(module, name)
+
+
+def test_an_import_says_so_too():
+    with pytest.raises(ImportError, match=r"write data\.Subset") as raised:
+        from tinygrad_mlp.utils.data import WeightedRandomSampler  # noqa: F401
+    assert isinstance(raised.value, UnknownImportError)
+    with pytest.raises(ImportError, match="did you mean 'Linear'"):
+        from tinygrad_mlp.nn import Linaer  # noqa: F401
+    with pytest.raises(ImportError, match="has no 'xyzzy'"):
+        from tinygrad_mlp import xyzzy  # noqa: F401
+    with pytest.raises(ModuleNotFoundError):
+        import tinygrad_mlp.xyzzy  # noqa: F401
+
+
+def test_no_hint_is_for_a_name_that_is_there():
+    for namespace, table in missing._TABLES.items():
+        owner = nn.Module if namespace == "Module" else importlib.import_module(namespace)
+        assert [name for name in table if hasattr(owner, name)] == []
+    assert [name for name in missing._TENSOR if hasattr(tg.Tensor, name)] == []
+
+
+def _written(namespace, name):
+    return re.search(r"(?:write|by) (.*?)(?:, which|, anew|$)", missing.instead(namespace, name)).group(1)
+
+
+def test_hints_are_right():
+    """Those that say how to compute something: they run, and give what the name means."""
+    x = tg.tensor(np.random.default_rng(0).normal(size=(2, 4, 3, 5)).astype(np.float32))
+    array = x.numpy()
+    names = {"x": x, "y": x + 1, "q": x, "k": x, "v": x, "F": nn.functional, "nn": nn, "dim": 1, "tg": tg, "data": data}
+    names |= {
+        "channels": 4,
+        "math": math,
+        "optim": optim,
+        "T_0": 4,
+        "total": 8,
+        "power": 2,
+        "LambdaLR": optim.lr_scheduler.LambdaLR,
+    }
+
+    def value(namespace, name):
+        return eval(_written(namespace, name), names)
+
+    enlarged = re.search(r"by (x\.unsq.*?), which", missing.instead("tinygrad_mlp.nn", "Upsample")).group(1)
+    np.testing.assert_array_equal(eval(enlarged, names).numpy(), array.repeat(2, 2).repeat(2, 3))
+    functional = "tinygrad_mlp.nn.functional"
+    np.testing.assert_allclose(value(functional, "mish").numpy(), array * np.tanh(np.log1p(np.exp(array))), rtol=1e-5)
+    np.testing.assert_allclose(value(functional, "softsign").numpy(), array / (1 + abs(array)), rtol=1e-6)
+    np.testing.assert_allclose(value(functional, "relu6").numpy(), array.clip(0, 6))
+    np.testing.assert_allclose(value(functional, "softmin").numpy().sum(1), 1, rtol=1e-5)
+    scores = array @ array.swapaxes(-2, -1) / math.sqrt(5)
+    weights = np.exp(scores) / np.exp(scores).sum(-1, keepdims=True)
+    attended = value(functional, "scaled_dot_product_attention").numpy()
+    np.testing.assert_allclose(attended, weights @ array, rtol=1e-4, atol=1e-6)
+    normal = value("tinygrad_mlp.nn", "InstanceNorm2d")(x).numpy()
+    np.testing.assert_allclose(normal, value(functional, "instance_norm").numpy(), atol=1e-6)
+    np.testing.assert_allclose(normal.mean((2, 3)), 0, atol=1e-6)
+    assert value("tinygrad_mlp.nn", "ReLU6")(x * 100).max() == 6
+    names |= {"dataset": data.TensorDataset(x), "weights": tg.tensor([0.0, 1.0]), "count": 5}
+    assert value("tinygrad_mlp.data", "WeightedRandomSampler").indices.tolist() == [1] * 5
+    names["optimizer"] = optim.SGD([nn.Parameter(tg.ones(1))], lr=1.0)
+    schedule = value("tinygrad_mlp.optim.lr_scheduler", "PolynomialLR")
+    names["optimizer"].step()
+    schedule.step()
+    assert names["optimizer"].param_groups[0]["lr"] == pytest.approx((7 / 8) ** 2)
 
 
 def test_the_hint_for_a_median_is_right_for_any_shape():

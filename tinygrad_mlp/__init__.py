@@ -7,7 +7,6 @@
 The names are PyTorch's. `tg.errors` has the errors, `tg.testing` the checks for ops of your own.
 """
 
-from importlib import import_module
 from math import inf, nan, pi
 from typing import TYPE_CHECKING
 
@@ -144,7 +143,7 @@ from tinygrad_mlp.autodiff.sampling import (
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.kernels.random import Generator
 from tinygrad_mlp.kernels.threads import get_num_threads, set_num_threads
-from tinygrad_mlp.missing import TENSOR, Absent, explain
+from tinygrad_mlp.missing import getter, mark_absent
 from tinygrad_mlp.serialization import load, save
 from tinygrad_mlp.train.evaluation import evaluate
 from tinygrad_mlp.train.trainer import Trainer
@@ -344,16 +343,8 @@ __all__ = [
     "zeros_like",
 ]
 
-for _name, _instead in TENSOR.items():
-    setattr(Tensor, _name, Absent("Tensor", _name, _instead))
-
-_WHEN_NAMED = ("experiments", "testing")  # imported then: most scripts need neither, and `testing` needs hypothesis
+mark_absent(Tensor)
 
 if not TYPE_CHECKING:  # type checkers are to report unknown names too
-
-    def __getattr__(name: str) -> object:
-        if name.startswith("__"):
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        if name in _WHEN_NAMED:
-            return import_module(f"{__name__}.{name}")
-        raise errors.UnknownAttributeError(explain(__name__, name, __all__))
+    # Most scripts need neither of the two, and `testing` needs hypothesis.
+    __getattr__ = getter(__name__, __all__, imported=("experiments", "testing"))

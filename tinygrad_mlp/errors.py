@@ -14,6 +14,7 @@ __all__ = [
     "ShapeError",
     "TinygradError",
     "UnknownAttributeError",
+    "UnknownImportError",
     "UnknownKeyError",
     "WorkerError",
 ]
@@ -74,7 +75,11 @@ class CaptureError(TinygradError, RuntimeError):
 
 
 class UnknownAttributeError(TinygradError, AttributeError):
-    """A module has no attribute of this name: most often a typo, or `super().__init__()` was forgotten."""
+    """There is no attribute of this name: most often a typo, or in a module `super().__init__()` was forgotten."""
+
+
+class UnknownImportError(TinygradError, ImportError):
+    """A module has no such name to import."""
 
 
 class WorkerError(TinygradError, RuntimeError):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import inspect
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dis import opmap
+from importlib import import_module
+from types import FrameType
 
-from tinygrad_mlp.errors import UnknownAttributeError
+from tinygrad_mlp.errors import UnknownAttributeError, UnknownImportError
 from tinygrad_mlp.names import did_you_mean
 
-__all__ = ["TENSOR", "Absent", "explain", "getter", "instead"]
+__all__ = ["explain", "getter", "instead", "mark_absent"]
 
 _NO_GPU = "there is no GPU here"
 _ENLARGED = (
@@ -131,11 +135,11 @@ _MODULE = {
         "write x.register_hook(hook) on a tensor in forward(), whose gradient the hook is given",
     ),
     "register_forward_pre_hook": "do that first in forward(), or put a module before: nn.Sequential(first, net)",
-    "share_memory": _ONE_PROCESS,
+    "share_memory": "all is computed in one process, so leave it out",
     "type": "write .to(dtype)",
 }
 
-TENSOR = {
+_TENSOR = {
     "absolute": "write x.abs()",
     **dict.fromkeys(("bfloat16", "half"), "dtypes of floats are float32 and float64: x.float()"),
     "byte": "write x.to(tg.uint8)",
@@ -155,7 +159,6 @@ TENSOR = {
     "stride": "write x.array.strides, which counts bytes",
     "swapaxes": "write x.transpose(dim0, dim1)",
 }
-"""Of attributes of `Tensor`. Its `__getattr__` would slow down all that it has, so each of these is an `Absent`."""
 
 _TABLES: dict[str, Mapping[str, str]] = {
     "tinygrad_mlp": _TOP,
@@ -170,16 +173,6 @@ _TABLES: dict[str, Mapping[str, str]] = {
 }
 
 
-class Absent:
-    """In place of an attribute that is not there: reading it raises `UnknownAttributeError`, saying what to write."""
-
-    def __init__(self, owner: str, name: str, instead: str) -> None:
-        self._message = f"{owner} has no attribute {name!r}: {instead}"
-
-    def __get__(self, instance: object, owner: type | None = None) -> object:
-        raise UnknownAttributeError(self._message)
-
-
 def instead(namespace: str, name: str) -> str:
     """`: write tg.cat`, of a name that a module or the class "Module" lacks, or nothing where there is no hint."""
     hint = _TABLES[namespace].get(name)
@@ -191,12 +184,45 @@ def explain(module: str, name: str, known: Iterable[str]) -> str:
     return f"{module} has no {name!r}{instead(module, name) or did_you_mean(name, known, cutoff=0.75)}"
 
 
-def getter(module: str, known: Iterable[str]) -> Callable[[str], object]:
-    """The `__getattr__` of a module, which raises `UnknownAttributeError` with that message."""
+def getter(module: str, known: Iterable[str], imported: Collection[str] = ()) -> Callable[[str], object]:
+    """The `__getattr__` of a module, which raises `UnknownAttributeError` with that message.
+
+    In `from module import name` it raises `UnknownImportError`, as Python would put a bare ImportError in place of an
+    AttributeError. Submodules in `imported` are imported when they are named.
+    """
 
     def absent(name: str) -> object:
+        if name in imported:
+            return import_module(f"{module}.{name}")
         if name.startswith("__"):
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
-        raise UnknownAttributeError(explain(module, name, known))
+        kind = UnknownImportError if _is_import(inspect.currentframe()) else UnknownAttributeError
+        raise kind(explain(module, name, known))
 
     return absent
+
+
+def _is_import(frame: FrameType | None) -> bool:
+    """Whether the caller of this frame is at a `from module import name`."""
+    caller = None if frame is None else frame.f_back
+    return caller is not None and caller.f_code.co_code[caller.f_lasti] == opmap["IMPORT_FROM"]
+
+
+class _Absent:
+    """In place of an attribute that is not there: reading it raises `UnknownAttributeError`, saying what to write."""
+
+    def __init__(self, owner: str, name: str, hint: str) -> None:
+        self._message = f"{owner} has no attribute {name!r}: {hint}"
+
+    def __get__(self, instance: object, owner: type | None = None) -> object:
+        raise UnknownAttributeError(self._message)
+
+
+def mark_absent(tensor: type) -> None:
+    """Let each attribute that the class Tensor lacks, and there is a hint for, say so when it is read.
+
+    A `__getattr__` of the class would do the same, and slow down every attribute that it has.
+    """
+    for name, hint in _TENSOR.items():
+        if not hasattr(tensor, name):
+            setattr(tensor, name, _Absent("Tensor", name, hint))
