@@ -13,7 +13,14 @@ import pytest
 
 import tinygrad_mlp as tg
 from tinygrad_mlp import autograd, data, missing, nn, optim
-from tinygrad_mlp.errors import ArgumentError, GradientError, NonFiniteError, UnknownAttributeError, UnknownImportError
+from tinygrad_mlp.errors import (
+    ArgumentError,
+    DtypeError,
+    GradientError,
+    NonFiniteError,
+    UnknownAttributeError,
+    UnknownImportError,
+)
 from tinygrad_mlp.utils.data import DataLoader, TensorDataset
 
 
@@ -213,6 +220,14 @@ def test_rooms_that_are_imported_when_they_are_named():
 def test_constants():
     assert (tg.inf, tg.pi) == (math.inf, math.pi)
     assert math.isnan(tg.nan)
+
+
+def test_a_tensor_of_lists_or_sizes_says_what_to_write():
+    for argument in ([[0, 1], [1, 0]], 2, 2.5, (2, 3), tg.ones(2)):
+        with pytest.raises(DtypeError, match=rf"got {type(argument).__name__}; write tg\.tensor\(.*tg\.empty\(2, 3\)"):
+            tg.Tensor(argument)
+    with pytest.raises(DtypeError, match=r"got int; write .* tg\.empty\(2, 3\)"):
+        tg.Tensor(2, 3)
 
 
 def test_a_device_of_a_device():

@@ -133,7 +133,10 @@ class Tensor(TensorMethods):
 
     def __init__(self, array: Array, requires_grad: bool = False) -> None:
         if not isinstance(array, np.ndarray):  # pyright: ignore[reportUnnecessaryIsInstance]  callers without types
-            raise DtypeError(f"Tensor wraps an ndarray, got {type(array).__name__}; tg.tensor(...) takes other data")
+            raise DtypeError(
+                f"Tensor wraps an ndarray, got {type(array).__name__}; write tg.tensor(data, dtype=tg.float32) for "
+                "lists and numbers, and tg.empty(2, 3) for sizes"
+            )
         if array.dtype.kind not in _KINDS or array.dtype == np.float16 or array.dtype.itemsize > 8:
             raise DtypeError(f"Tensor: dtype {array.dtype} is not supported; use float32, float64, an integer or bool")
         self.array = array
