@@ -42,6 +42,18 @@ def test_training_and_evaluation_draw_what_getitem_returns(make, train, val):
     assert fitted(make, *parts) == expected
 
 
+def test_also_where_a_class_between_may_be_captured(make, train, val, capsys):
+    class Captured(data.TensorDataset):
+        is_capturable = True
+
+    class Own(Moved, Captured):
+        pass
+
+    own, own_val = Own(*train.arrays, split="train"), Own(*val.arrays, split="validation")
+    assert fitted(make, own, data.Subset(own_val, np.arange(30))) == fitted(make, moved(train), moved(val))
+    assert "without capture" not in "".join(capsys.readouterr())
+
+
 def test_labels_that_getitem_changes_are_not_taken_from_the_arrays(make, train):
     """Whether any label is ignored is looked up where labels are in arrays; here they are not what is drawn."""
 
@@ -70,6 +82,15 @@ def test_several_views_of_images_that_getitem_changes(images):
     np.testing.assert_allclose(tg.train.predict(net, negative, flip=True), expected, rtol=1e-5, atol=1e-6)
     with pytest.raises(ArgumentError, match="shift=1: got a Negative, expected an ImageDataset"):
         tg.train.predict(net, negative, shift=1)
+
+
+def test_evaluation_names_the_method_that_a_data_set_lacks():
+    class NoLength(data.Dataset):
+        def __getitem__(self, index):
+            return tg.ones(4), 0
+
+    with pytest.raises(ArgumentError, match="NoLength has no __len__, which a data set needs"):
+        tg.evaluate(nn.Linear(4, 3), NoLength())
 
 
 def test_joined_data_sets_train_as_one(make, train, val, test_part):

@@ -50,6 +50,7 @@ __all__ = [
     "TensorDataset",
     "draw",
     "draws_as",
+    "is_capturable",
     "length",
     "random_split",
     "set_epoch",
@@ -265,7 +266,7 @@ class Subset(BatchDataset):
     @property
     def is_capturable(self) -> bool:
         """As the whole data set."""
-        return type(self) is Subset and isinstance(self.dataset, BatchDataset) and self.dataset.is_capturable
+        return type(self) is Subset and is_capturable(self.dataset)
 
     def set_epoch(self, epoch: int) -> None:
         """Tell the whole data set which epoch is drawn, if it has a `set_epoch`."""
@@ -329,6 +330,11 @@ def draw(dataset: Dataset, indices: NDArray[np.int64]) -> Any:
                 "or numbers; is its return statement missing?"
             )
     return collate(samples, positions)
+
+
+def is_capturable(dataset: object) -> bool:
+    """Whether a captured step may draw from it: it says so, and is drawn by its `batch`."""
+    return isinstance(dataset, BatchDataset) and dataset.is_capturable and _draws_batches(type(dataset))
 
 
 def _joined(first: Dataset, second: Dataset) -> ConcatDataset:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tinygrad_mlp.autodiff.capture import Captured
 from tinygrad_mlp.autodiff.structure import is_plain
-from tinygrad_mlp.data.dataset import BatchDataset, draw, set_epoch
+from tinygrad_mlp.data.dataset import draw, is_capturable, set_epoch
 from tinygrad_mlp.errors import CaptureError
 from tinygrad_mlp.train.interrupt import say
 from tinygrad_mlp.train.weighting import ignored_label
@@ -36,7 +36,7 @@ class Steps:
     def __init__(self, trainer: Trainer, is_captured: bool) -> None:
         self._trainer, self._is_captured = trainer, is_captured
         dataset = trainer.loader.dataset
-        self._draws_inside = isinstance(dataset, BatchDataset) and dataset.is_capturable
+        self._draws_inside = is_capturable(dataset)
         self._captured: Captured[..., None] | None = None
         self._made_for: tuple[Any, ...] = ()
         self._seconds = _AT_A_TIME  # of a step

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tinygrad_mlp.autodiff.capture import Captured
 from tinygrad_mlp.autodiff.mode import no_grad
-from tinygrad_mlp.data.dataset import BatchDataset, Dataset, draw
+from tinygrad_mlp.data.dataset import BatchDataset, Dataset, draw, is_capturable
 from tinygrad_mlp.data.loader import DataLoader
 from tinygrad_mlp.errors import CaptureError
 from tinygrad_mlp.nn import functional as F
@@ -60,8 +60,7 @@ class Validation:
     def _captured_for(self, dataset: Dataset) -> Captured[..., None] | None:
         """The step to score a batch with, if it can be captured, for what a callback has left the Trainer with."""
         trainer = self._trainer
-        can_draw = isinstance(dataset, BatchDataset) and dataset.is_capturable
-        if not (self._may_capture and can_draw and _counts_plainly(trainer.loss, dataset)) or any(
+        if not (self._may_capture and is_capturable(dataset) and _counts_plainly(trainer.loss, dataset)) or any(
             trainer.views.values()
         ):
             return None
