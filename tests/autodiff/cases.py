@@ -6,6 +6,7 @@ followed by the variant. Rows stay away from jumps, and from kinks where second 
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -463,6 +464,15 @@ def into_first(**options: Any) -> Any:
     )
 
 
+def assigned(operation: Callable[..., Tensor], *numbers: float) -> Callable[..., Tensor]:
+    """`x **= y` and the like, of a copy of x."""
+
+    def apply(x: Tensor, *others: Tensor) -> Tensor:
+        return operation(x.clone(), *others, *numbers)
+
+    return apply
+
+
 def plus(x: Tensor, y: Tensor) -> Tensor:
     x = x * 1.0
     x += y
@@ -538,6 +548,12 @@ INPLACE = [
     OpCase("__isub__", minus, np.subtract, into_first(), absolute=1),
     OpCase("__imul__", times, np.multiply, into_first()),
     OpCase("__itruediv__", over, np.divide, into_first(low=0.3)),
+    OpCase("__ipow__", assigned(operator.ipow), np.power, into_first(low=0.3), ulps=8),
+    OpCase("__ifloordiv__", assigned(operator.ifloordiv, 2.0), lambda x: x // 2, arrays(away_from=[-2, 0, 2])),
+    OpCase("__imod__", assigned(operator.imod, 2.0), lambda x: x % 2, arrays(away_from=[-2, 0, 2])),
+    values("__iand__", assigned(operator.iand), np.bitwise_and, into_first(low=0, high=2, dtype=bool)),
+    values("__ior__", assigned(operator.ior), np.bitwise_or, into_first(low=0, high=2, dtype=bool)),
+    values("__ixor__", assigned(operator.ixor), np.bitwise_xor, into_first(low=0, high=2, dtype=bool)),
 ]
 
 CASES: list[OpCase] = [
