@@ -279,8 +279,6 @@ NOT_HERE = {
 """PyTorch's parameters that do not exist here."""
 
 OTHER_DEFAULTS = {
-    "F.log_softmax": "dim",  # PyTorch guesses one, and warns
-    "F.softmax": "dim",
     "Tensor.amax": "dim",  # None for (), both of which mean all dimensions
     "Tensor.amin": "dim",
     "Tensor.argsort": "stable",  # always

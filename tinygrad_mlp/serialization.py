@@ -50,7 +50,8 @@ def load(f: str | Path, map_location: DeviceLike | None = None, *, weights_only:
     `map_location` may name the CPU, and `weights_only` changes nothing, as no code is ever loaded: both are there
     because scripts written for PyTorch pass them.
 
-    Raises `CheckpointError` for a file that is missing, truncated, altered in any byte, or not written by `save`.
+    Raises `CheckpointError` for a file that is truncated, altered in any byte, or not written by `save`, and
+    `MissingFileError`, which is a `FileNotFoundError` too, where there is none.
     """
     check_device("load", map_location)
     file = _as_path("load", f)

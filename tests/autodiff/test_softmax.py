@@ -127,3 +127,10 @@ def test_rows_are_distributions(array, data):
     np.testing.assert_allclose(probabilities.array.sum(dim), 1.0, rtol=1e-12)
     np.testing.assert_allclose(log_softmax(x, dim).array, (x - logsumexp(x, dim, keepdim=True)).array, atol=1e-12)
     np.testing.assert_allclose(log_softmax(x, dim).exp().array, probabilities.array, atol=1e-12)
+
+
+@pytest.mark.parametrize(("shape", "implicit"), [((3,), 0), ((2, 3), 1), ((2, 3, 4), 0), ((2, 3, 4, 5), 1)])
+@pytest.mark.parametrize("function", [softmax, log_softmax])
+def test_without_a_dim_the_one_that_pytorch_guesses_is_named(function, shape, implicit):
+    with pytest.raises(ArgumentError, match=rf"got no dim; .* is {implicit} for shape .*write dim={implicit}"):
+        function(Tensor(np.zeros(shape)))

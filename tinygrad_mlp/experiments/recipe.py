@@ -9,9 +9,9 @@ from typing import Any, Literal, cast, get_args
 from tinygrad_mlp.data.augmentation import Augmentation
 from tinygrad_mlp.data.transforms import StandardizeKind
 from tinygrad_mlp.errors import ArgumentError
+from tinygrad_mlp.names import did_you_mean
 from tinygrad_mlp.nn.activation import ACTIVATIONS
 from tinygrad_mlp.nn.init import INITIALIZERS
-from tinygrad_mlp.nn.names import did_you_mean
 from tinygrad_mlp.optim.checks import check_count, check_flag, check_range
 from tinygrad_mlp.optim.registry import OPTIMIZERS
 

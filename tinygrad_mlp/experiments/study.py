@@ -12,7 +12,7 @@ import numpy as np
 
 from tinygrad_mlp.errors import ArgumentError
 from tinygrad_mlp.experiments.recipe import Recipe
-from tinygrad_mlp.nn.names import did_you_mean
+from tinygrad_mlp.names import did_you_mean
 from tinygrad_mlp.optim.checks import check_count
 
 if TYPE_CHECKING:

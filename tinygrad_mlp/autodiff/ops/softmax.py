@@ -19,6 +19,7 @@ from tinygrad_mlp.autodiff.ops.dims import one_dim, several_dims
 from tinygrad_mlp.autodiff.ops.shape import converts_input
 from tinygrad_mlp.autodiff.ops.unary import floating
 from tinygrad_mlp.autodiff.tensor import Backward, Tensor
+from tinygrad_mlp.errors import ArgumentError
 from tinygrad_mlp.kernels import softmax as kernels
 from tinygrad_mlp.kernels.launch import Array, Kernel, launch
 
@@ -32,14 +33,24 @@ __all__ = [
 ]
 
 
+def _given_dim(name: str, dim: int | None, shape: tuple[int, ...]) -> int:
+    if dim is None:
+        guess = 0 if len(shape) in (0, 1, 3) else 1
+        raise ArgumentError(
+            f"{name}: got no dim; PyTorch's implicit one is deprecated, and is {guess} for shape {shape}: write "
+            f"dim={guess}, or dim=-1 for classes that stand last"
+        )
+    return one_dim(name, dim, shape)
+
+
 @converts_input
 @op
-def softmax(input: Tensor, dim: int, *, dtype: DtypeLike | None = None) -> tuple[Array, Backward]:
+def softmax(input: Tensor, dim: int | None = None, *, dtype: DtypeLike | None = None) -> tuple[Array, Backward]:
     """exp(input) divided by its sum along `dim`; with a `dtype` of the input converted to it.
 
-    Raises `ShapeError` for a dim out of range.
+    Raises `ShapeError` for a dim out of range, `ArgumentError` without one.
     """
-    axis = one_dim("softmax", dim, input.shape)
+    axis = _given_dim("softmax", dim, input.shape)
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
         return softmax_backward(grad, out, axis)
@@ -65,12 +76,12 @@ def softmax_backward(grad: Tensor, y: Tensor, dim: int) -> tuple[Array, Backward
 
 @converts_input
 @op
-def log_softmax(input: Tensor, dim: int, *, dtype: DtypeLike | None = None) -> tuple[Array, Backward]:
+def log_softmax(input: Tensor, dim: int | None = None, *, dtype: DtypeLike | None = None) -> tuple[Array, Backward]:
     """log(softmax(input)) along `dim`, without its loss of accuracy; with a `dtype` of the input converted to it.
 
-    Raises `ShapeError` for a dim out of range.
+    Raises `ShapeError` for a dim out of range, `ArgumentError` without one.
     """
-    axis = one_dim("log_softmax", dim, input.shape)
+    axis = _given_dim("log_softmax", dim, input.shape)
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
         return log_softmax_backward(grad, out, axis)
