@@ -215,9 +215,7 @@ def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def fresh(existing: Kernel) -> Kernel:
     """The kernel as another process has it: nothing compiled."""
-    return Kernel(
-        existing.function, ("out",), existing.flat, compiled=True, parallel=existing.parallel, sums_only=False
-    )
+    return Kernel(existing.function, ("out",), existing.flat, compiled=True, parallel=existing.parallel)
 
 
 def cache_hits(some: Kernel) -> int:

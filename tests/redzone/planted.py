@@ -97,7 +97,7 @@ def spoiled(plant: Plant) -> Kernel:
     exec(compile(text.replace(plant.before, plant.after), "<planted>", "exec"), namespace)
     names = list(inspect.signature(original).parameters)
     writes = tuple([names[position] for position in plant.kernel.writes])
-    return Kernel(namespace[original.__name__], writes, plant.kernel.flat, True, False, False)
+    return Kernel(namespace[original.__name__], writes, plant.kernel.flat, True, False)
 
 
 def outcome(run: Callable[[], Any]) -> str:

@@ -146,7 +146,7 @@ class Kernel:
         flat: bool,
         compiled: bool,
         parallel: bool,
-        flags: dict[str, Any],
+        flags: dict[str, Any] | None = None,
         draws_from: tuple[str, ...] = (),
     ) -> None:
         parameters = list(inspect.signature(function).parameters)
@@ -165,7 +165,7 @@ class Kernel:
         self.compiled = compiled
         self.parallel = parallel
         self.has_status = parameters[-1] == "status"
-        self.flags = flags
+        self.flags = flags or _FLAGS
         self.arrays: tuple[int, ...] = ()  # which parameters are arrays
         self.serial_code: Callable[..., None] | None = None if compiled else function
         self.threaded_code: Callable[..., None] | None = None
