@@ -73,10 +73,14 @@ class CallLog:
             error.add_note(str(failure))  # what was under way is what the caller asks about
 
     def finished(self, key: str) -> None:
-        """Note that this run is there now, unless that was noted already."""
+        """Note that this run is there now."""
+        self.add(key)
+        self._write()
+
+    def add(self, key: str) -> None:
+        """Note it, if it was not yet, to be written with the next one or at the end."""
         if key not in self._runs:
             self._runs.append(key)
-            self._write()
 
     def _write(self) -> None:
         seconds = round(time.monotonic() - self._start, 3)

@@ -130,7 +130,7 @@ def _make(
             pool.stop()
         for future, key in futures.items():
             if not future.cancel() and future.done() and _outcome(future, key).error is None:
-                calls.finished(key)  # if it was not shown yet
+                calls.add(key)  # it may not have been shown yet
         raise
     return failed
 

@@ -13,21 +13,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, cast
 
-from tinygrad_mlp.experiments.calls import Call
 from tinygrad_mlp.experiments.results import Results
 from tinygrad_mlp.experiments.runs import Run, hash_of_files
 from tinygrad_mlp.experiments.study import Study
 from tinygrad_mlp.experiments.tables import Table
 
-__all__ = [
-    "FORMAT",
-    "describe_calls",
-    "describe_cells",
-    "describe_makers",
-    "describe_runs",
-    "describe_study",
-    "manifest_text",
-]
+__all__ = ["FORMAT", "describe_cells", "describe_makers", "describe_runs", "describe_study", "manifest_text"]
 
 FORMAT = "tinygrad_mlp report 3"
 _PACKAGES = ("tinygrad_mlp", "numpy", "scipy", "matplotlib", "jinja2")
@@ -75,7 +66,7 @@ def manifest_text(
         "study": described["study"],
         "command": command,
         "seeds": results.seeds,
-        "calls": describe_calls(results.calls),
+        "calls": [asdict(call) for call in results.calls],
         "runs_folder": runs_folder,
         **describe_runs(runs.values()),
         "report_made_with": describe_makers(),
@@ -103,11 +94,6 @@ def describe_runs(runs: Iterable[Run]) -> dict[str, Any]:
         "data": _unlike(run.facts.get("data", {}) for run in runs),
         "machines": _unlike(run.facts.get("machine", {}) for run in runs),
     }
-
-
-def describe_calls(calls: Iterable[Call]) -> list[dict[str, Any]]:
-    """In what time runs were made: each call with all of its runs, also those that are not reported here."""
-    return [{**asdict(call), "runs": list(call.runs)} for call in calls]
 
 
 def describe_makers() -> dict[str, str]:
