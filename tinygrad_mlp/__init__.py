@@ -96,6 +96,7 @@ from tinygrad_mlp.autodiff.ops.elementary import (
 )
 from tinygrad_mlp.autodiff.ops.gather import gather, index_select, scatter, scatter_add, take_along_dim
 from tinygrad_mlp.autodiff.ops.linear import bmm, dot, matmul, mm, mv, outer
+from tinygrad_mlp.autodiff.ops.moments import norm, std, var
 from tinygrad_mlp.autodiff.ops.order import argsort, bincount, nonzero, sort, topk, unique
 from tinygrad_mlp.autodiff.ops.reduce import (
     all,
@@ -108,11 +109,8 @@ from tinygrad_mlp.autodiff.ops.reduce import (
     max,
     mean,
     min,
-    norm,
     prod,
-    std,
     sum,
-    var,
 )
 from tinygrad_mlp.autodiff.ops.shape import (
     broadcast_to,

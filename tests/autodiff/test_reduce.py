@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+import tinygrad_mlp as tg
 from tests.autodiff.layouts import LAYOUTS, laid_out
 from tests.autodiff.numeric import check_gradients, derivative_of, rng
 from tinygrad_mlp.autodiff.engine import grad
-from tinygrad_mlp.autodiff.ops import reduce
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.errors import ArgumentError, DtypeError, ShapeError
 
@@ -56,19 +56,19 @@ def test_values(name, dim, keepdim, layout):
 @pytest.mark.parametrize("name", REFERENCES)
 @pytest.mark.parametrize("dim", DIMS)
 def test_gradients_of_both_orders(name, dim):
-    function = getattr(reduce, name)
+    function = getattr(tg, name)
     check_gradients(lambda x: function(x, dim=dim), distinct()[:24].reshape(2, 3, 4) + 2)
     check_gradients(lambda x: function(x, dim=dim, keepdim=True), laid_out("channels-last", distinct()) + 2)
 
 
 @pytest.mark.parametrize("name", ["prod", "var", "std", "norm"])
 def test_third_derivatives(name):
-    check_gradients(derivative_of(getattr(reduce, name)), np.array([1.5, -0.5, 2.0, 0.7]))
+    check_gradients(derivative_of(getattr(tg, name)), np.array([1.5, -0.5, 2.0, 0.7]))
 
 
 @pytest.mark.parametrize("name", ["sum", "mean", "prod", "amax", "amin", "norm"])
 def test_0d_and_size_1(name):
-    function = getattr(reduce, name)
+    function = getattr(tg, name)
     for array in (np.array(2.5), np.array([2.5]), np.array([[[2.5]]])):
         for dim in (None, 0, -1):
             np.testing.assert_allclose(function(Tensor(array), dim=dim).array.reshape(-1), [2.5])
@@ -78,14 +78,14 @@ def test_0d_and_size_1(name):
 
 def test_nothing_to_add():
     x = Tensor(np.empty((0, 3)), requires_grad=True)
-    assert reduce.sum(x).item() == 0
-    assert reduce.sum(x, 0).tolist() == [0, 0, 0]
-    assert reduce.prod(x, 0).tolist() == [1, 1, 1]
-    assert math.isnan(reduce.mean(x).item())
-    assert reduce.norm(x, dim=0).tolist() == [0, 0, 0]
-    assert reduce.any(x).item() is False and reduce.all(x).item() is True
-    assert reduce.sum(x, 1).shape == reduce.amax(x, 1).shape == reduce.argmax(x, 1).shape == (0,)
-    for function in (reduce.sum, reduce.prod, reduce.norm):
+    assert tg.sum(x).item() == 0
+    assert tg.sum(x, 0).tolist() == [0, 0, 0]
+    assert tg.prod(x, 0).tolist() == [1, 1, 1]
+    assert math.isnan(tg.mean(x).item())
+    assert tg.norm(x, dim=0).tolist() == [0, 0, 0]
+    assert tg.any(x).item() is False and tg.all(x).item() is True
+    assert tg.sum(x, 1).shape == tg.amax(x, 1).shape == tg.argmax(x, 1).shape == (0,)
+    for function in (tg.sum, tg.prod, tg.norm):
         (found,) = grad(function(x), x)
         assert found.shape == (0, 3)
 
@@ -93,11 +93,11 @@ def test_nothing_to_add():
 @pytest.mark.parametrize("name", ["amax", "amin", "argmax", "argmin", "max", "min"])
 def test_nothing_to_choose_from(name):
     with pytest.raises(ShapeError, match=r"arg|am"):
-        getattr(reduce, name)(Tensor(np.empty((0, 3))), dim=0)
+        getattr(tg, name)(Tensor(np.empty((0, 3))), dim=0)
     with pytest.raises(
         ShapeError, match=r"shape \(0, 3\) has no elements along dim \[0, 1\], so there is none to choose"
     ):
-        getattr(reduce, name)(Tensor(np.empty((0, 3))))
+        getattr(tg, name)(Tensor(np.empty((0, 3))))
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.int32, np.uint8, np.bool_])
@@ -160,7 +160,7 @@ def test_gradient_of_products_along_dims_with_zeros():
     array = np.round(distinct()[:24].reshape(2, 3, 4), 0)
     assert (array == 0).sum() > 10
     for dim in DIMS:
-        check_gradients(lambda x, dim=dim: reduce.prod(x + 1.0, dim), array + rng(24).choice([-1.0, 0.0], array.shape))
+        check_gradients(lambda x, dim=dim: tg.prod(x + 1.0, dim), array + rng(24).choice([-1.0, 0.0], array.shape))
 
 
 def test_ties_share_the_gradient_of_amax_evenly_and_of_max_along_a_dim_not():
@@ -189,16 +189,16 @@ def test_extremes_along_a_dim(name, dim, keepdim):
     np.testing.assert_array_equal(values.array, getattr(np, name)(array, axis=dim, keepdims=keepdim))
     np.testing.assert_array_equal(indices.array, getattr(np, "arg" + name)(array, axis=dim, keepdims=keepdim))
     assert indices.dtype == np.int64
-    check_gradients(lambda x: getattr(reduce, name)(x * x * x, dim, keepdim).values, array)
+    check_gradients(lambda x: getattr(tg, name)(x * x * x, dim, keepdim).values, array)
 
 
 def test_max_of_two_tensors_and_of_a_0d_one():
     x, y = Tensor(np.array([1.0, 5.0])), Tensor(np.array([3.0, 2.0]))
-    assert reduce.max(x, y).tolist() == [3, 5]
-    assert reduce.min(x, y).tolist() == [1, 2]
+    assert tg.max(x, y).tolist() == [3, 5]
+    assert tg.min(x, y).tolist() == [1, 2]
     values, indices = Tensor(np.array(2.0)).max(0)
     assert (values.tolist(), indices.tolist()) == (2.0, 0)
-    check_gradients(lambda t: reduce.min(t, -1).values, np.array(2.0))
+    check_gradients(lambda t: tg.min(t, -1).values, np.array(2.0))
 
 
 @pytest.mark.parametrize("name", ["argmax", "argmin"])
@@ -254,7 +254,7 @@ def test_cumsum(layout):
     for dim in range(-max(array.ndim, 1), max(array.ndim, 1)):
         expected = np.cumsum(array.reshape(array.shape or 1), axis=dim).reshape(array.shape)
         np.testing.assert_allclose(Tensor(array).cumsum(dim).array, expected, rtol=1e-12, atol=1e-15)
-        check_gradients(lambda x, dim=dim: reduce.cumsum(x * x, dim), array)
+        check_gradients(lambda x, dim=dim: tg.cumsum(x * x, dim), array)
 
 
 @pytest.mark.parametrize("p", [0, 0.5, 1, 1.5, 2, 2.5, 3, 4, INF, -INF, -1, "fro"])
@@ -271,7 +271,7 @@ def test_norms(p, dim):
     else:
         expected = (magnitude**power).sum(axes) ** (1 / power)
     np.testing.assert_allclose(Tensor(array).norm(p, dim).array, expected, rtol=1e-12)
-    check_gradients(lambda x: reduce.norm(x, p, dim, keepdim=True), array * 10)
+    check_gradients(lambda x: tg.norm(x, p, dim, keepdim=True), array * 10)
 
 
 @pytest.mark.parametrize("p", [0, 0.5, 1, 1.5, 2, 3, INF, "fro"])
@@ -309,19 +309,19 @@ def test_gradient_of_std_where_all_agree_is_zero():
 
 @pytest.mark.parametrize("name", [*REFERENCES, "argmax", "argmin", "max", "min", "any", "all", "cumsum"])
 def test_errors(name):
-    function = getattr(reduce, name)
+    function = getattr(tg, name)
     x = Tensor(np.ones((2, 3)))
     with pytest.raises(ShapeError, match=rf"{name}: dim 2 is out of range for shape \(2, 3\); expected -2 to 1"):
         function(x, dim=2)
     with pytest.raises(ArgumentError, match=rf"{name}: dim must be an integer, got 'rows'"):
         function(x, dim=("rows",) if name in [*REFERENCES, "any", "all"] else "rows")
-    with pytest.raises(DtypeError, match=rf"{name}: expected a Tensor, got ndarray"):
+    with pytest.raises(DtypeError, match=rf"{name}: (expected|input must be) a Tensor, got ndarray"):
         function(x.array, dim=0)
     if name in [*REFERENCES, "any", "all"]:
         with pytest.raises(ArgumentError, match=rf"{name}: dim \(0, -2\) names a dimension of shape \(2, 3\) twice"):
             function(x, dim=(0, -2))
     if name in ("mean", "var", "std", "norm"):
-        with pytest.raises(DtypeError, match=rf"{name}: got int64, expected float32 or float64; convert with .float"):
+        with pytest.raises(DtypeError, match=rf"{name}: input must be float32 or float64, got int64; convert"):
             function(Tensor(np.arange(3)))
 
 

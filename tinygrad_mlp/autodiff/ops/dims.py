@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from operator import index
 from typing import Any, cast
 
 from tinygrad_mlp.errors import ArgumentError, ShapeError
 
-__all__ = ["given_size", "one_dim", "several_dims", "sizes"]
+__all__ = ["element_count", "given_size", "one_dim", "several_dims", "sizes"]
 
 
 def one_dim(name: str, dim: Any, shape: tuple[int, ...]) -> int:
@@ -47,6 +48,11 @@ def several_dims(name: str, dim: int | Sequence[int] | None, shape: tuple[int, .
     if len(set(dims)) < len(dims):
         raise ArgumentError(f"{name}: dim {dim} names a dimension of shape {shape} twice")
     return tuple(dims) if shape else ()
+
+
+def element_count(shape: tuple[int, ...], dims: tuple[int, ...]) -> int:
+    """How many elements a reduction over `dims` makes into one."""
+    return math.prod([shape[axis] for axis in dims])
 
 
 def sizes(name: str, arguments: Sequence[Any]) -> tuple[int, ...]:

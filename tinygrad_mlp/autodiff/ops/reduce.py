@@ -16,13 +16,13 @@ import numpy as np
 from tinygrad_mlp.autodiff.dtypes import DtypeLike
 from tinygrad_mlp.autodiff.methods import Dim
 from tinygrad_mlp.autodiff.op import numpy_names, op
-from tinygrad_mlp.autodiff.ops.checks import reshaped
+from tinygrad_mlp.autodiff.ops.checks import check_floats, reshaped
 from tinygrad_mlp.autodiff.ops.compare import maximum, minimum
-from tinygrad_mlp.autodiff.ops.dims import one_dim, several_dims
+from tinygrad_mlp.autodiff.ops.dims import element_count, one_dim, several_dims
 from tinygrad_mlp.autodiff.ops.shape import converts_input
 from tinygrad_mlp.autodiff.ops.unary import array_of
 from tinygrad_mlp.autodiff.tensor import Backward, Tensor, wrap
-from tinygrad_mlp.errors import ArgumentError, DtypeError, ShapeError
+from tinygrad_mlp.errors import ShapeError
 from tinygrad_mlp.kernels.copy import memory_order
 from tinygrad_mlp.kernels.exact import accumulate_with, argmax_of, argmin_of, reduce_with
 from tinygrad_mlp.kernels.launch import Array, Kernel, launch
@@ -41,11 +41,8 @@ __all__ = [
     "max",
     "mean",
     "min",
-    "norm",
     "prod",
-    "std",
     "sum",
-    "var",
 ]
 
 
@@ -76,9 +73,9 @@ def mean(
     input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: DtypeLike | None = None
 ) -> tuple[Array, Backward]:
     """Mean over the named dimensions; NaN of no elements. Raises `DtypeError` for integers: convert with .float()."""
-    _check_floating("mean", input)
+    check_floats("mean", input=input)
     dims = several_dims("mean", dim, input.shape)
-    count = _count(input.shape, dims)
+    count = element_count(input.shape, dims)
     scale = 1 / count if count else math.nan
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
@@ -99,7 +96,7 @@ def prod(
 
     def backward(grad: Tensor, out: Tensor) -> Tensor:
         spread = _spread(grad, input, dims)
-        return spread * _product_of_others(input, dims) if _count(input.shape, dims) > 1 else spread
+        return spread * _product_of_others(input, dims) if element_count(input.shape, dims) > 1 else spread
 
     return _reduced(np.multiply, input, dims, keepdim, _sum_dtype(input.array)), backward
 
@@ -108,7 +105,7 @@ def _product_of_others(x: Tensor, dims: tuple[int, ...]) -> Tensor:
     """For each element the product of all others over `dims`."""
     order = [*[axis for axis in range(x.ndim) if axis not in dims], *dims]
     moved = x.permute(order)  # the reduced dimensions last
-    rows = moved.reshape(-1, _count(x.shape, dims))
+    rows = moved.reshape(-1, element_count(x.shape, dims))
     return _product_of_followers(rows).reshape(moved.shape).permute([order.index(axis) for axis in range(x.ndim)])
 
 
@@ -256,85 +253,6 @@ def cumsum(input: Tensor, dim: int, *, dtype: DtypeLike | None = None) -> tuple[
     return out, backward
 
 
-@numpy_names
-def var(
-    input: Tensor, dim: Dim = None, correction: int = 1, keepdim: bool = False, *, unbiased: bool | None = None
-) -> Tensor:
-    """Variance over the named dimensions: the sum of squared distances from the mean, over n - correction.
-
-    `correction` 1 estimates the variance of what the elements were drawn from, 0 is their own; `unbiased` is the older
-    name of the same choice, also as the only argument: `x.var(False)`. NaN where n - correction is 0. Raises
-    `DtypeError` for integers.
-    """
-    return _variance("var", input, dim, correction, keepdim, unbiased)
-
-
-def _variance(name: str, x: Tensor, dim: Dim, correction: int, keepdim: bool, unbiased: bool | None) -> Tensor:
-    """Mean first, then the squared distances from it: sum(x**2) - n mean**2 would cancel."""
-    _check_floating(name, x)
-    if isinstance(dim, bool) and unbiased is None:
-        dim, unbiased = None, dim
-    if unbiased is not None:
-        correction = int(unbiased)
-    dims = several_dims(name, dim, x.shape)
-    distance = x - mean(x, dims, keepdim=True)
-    freedom = _count(x.shape, dims) - correction
-    return sum(distance * distance, dims, keepdim) / float(freedom if freedom > 0 else 0)
-
-
-@numpy_names
-def std(
-    input: Tensor, dim: Dim = None, correction: int = 1, keepdim: bool = False, *, unbiased: bool | None = None
-) -> Tensor:
-    """Standard deviation over the named dimensions, the root of `var`; its gradient is 0 where all elements agree.
-
-    Raises `DtypeError` for integers.
-    """
-    return _root(_variance("std", input, dim, correction, keepdim, unbiased))
-
-
-@numpy_names
-def norm(input: Tensor, p: float | str = 2.0, dim: Dim = None, keepdim: bool = False) -> Tensor:
-    """Vector norm over the named dimensions (all for None): (sum of |input|**p)**(1/p), with gradient 0 where it is 0.
-
-    p = inf and -inf are the greatest and the least |input|, p = 0 counts the elements that are not 0; "fro" is 2.
-
-    Raises
-    ------
-    DtypeError
-        Integers.
-    ArgumentError
-        A p that is neither a number nor "fro".
-    """
-    _check_floating("norm", input)
-    power = 2.0 if p == "fro" else p
-    if isinstance(power, str) or math.isnan(power):
-        raise ArgumentError(f'norm: got p={p!r}, expected a number, inf, -inf or "fro"')
-    dims = several_dims("norm", dim, input.shape)
-    if power == 2:
-        return _root(sum(input * input, dims, keepdim))
-    if power == 1:
-        return sum(input.abs(), dims, keepdim)
-    if math.isinf(power):
-        return (amax if power > 0 else amin)(input.abs(), dims, keepdim)
-    if power == 0:
-        return sum(input.sign().abs(), dims, keepdim)
-    total = sum(_power(input.abs(), power), dims, keepdim)
-    return _power(total, 1 / power)
-
-
-def _root(x: Tensor) -> Tensor:
-    """Square root whose gradient at 0 is 0, not inf."""
-    zero = x == 0
-    return x.masked_fill(zero, 1.0).sqrt().masked_fill(zero, 0.0)
-
-
-def _power(x: Tensor, exponent: float) -> Tensor:
-    """x ** exponent for x at least 0, whose gradient at 0 is 0."""
-    zero = x == 0
-    return (x.masked_fill(zero, 1.0) ** exponent).masked_fill(zero, 0.0 if exponent > 0 else math.inf)
-
-
 def _summed(x: Tensor, dims: tuple[int, ...], keepdim: bool) -> Array:
     """Sum of a Tensor's array over some dimensions."""
     out = _empty_result(x.array, dims, _sum_dtype(x.array))
@@ -369,11 +287,6 @@ def _kept(shape: tuple[int, ...], dims: tuple[int, ...]) -> tuple[int, ...]:
     return tuple([1 if axis in dims else size for axis, size in enumerate(shape)])
 
 
-def _count(shape: tuple[int, ...], dims: tuple[int, ...]) -> int:
-    """How many elements are reduced to one."""
-    return math.prod([shape[axis] for axis in dims])
-
-
 def _spread(grad: Tensor, x: Tensor, dims: tuple[int, ...]) -> Tensor:
     """The gradient of a sum: that of the result, repeated over the reduced dimensions."""
     return grad.reshape(_kept(x.shape, dims)).expand(x.shape)
@@ -383,14 +296,9 @@ def _dims_with_elements(name: str, x: Tensor, dim: Dim) -> tuple[int, ...]:
     """The dimensions to reduce; `ShapeError` if there is nothing in them to choose from."""
     shape = array_of(name, x).shape
     dims = several_dims(name, dim, shape)
-    if _count(shape, dims) == 0:
+    if element_count(shape, dims) == 0:
         raise ShapeError(f"{name}: shape {shape} has no elements along dim {list(dims)}, so there is none to choose")
     return dims
-
-
-def _check_floating(name: str, x: Tensor) -> None:
-    if array_of(name, x).dtype.kind != "f":
-        raise DtypeError(f"{name}: got {x.dtype}, expected float32 or float64; convert with .float()")
 
 
 METHODS: dict[str, Callable[..., Any]] = {
@@ -406,7 +314,4 @@ METHODS: dict[str, Callable[..., Any]] = {
     "any": any,
     "all": all,
     "cumsum": cumsum,
-    "var": var,
-    "std": std,
-    "norm": norm,
 }
