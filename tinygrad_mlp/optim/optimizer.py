@@ -19,10 +19,12 @@ from tinygrad_mlp.kernels.record import about_to_write, recorder, replayed
 from tinygrad_mlp.kernels.update import OWN
 from tinygrad_mlp.optim.checks import check_range
 from tinygrad_mlp.optim.groups import CHANGED, GroupParameters, Member, Parameters, as_groups, members_of
+from tinygrad_mlp.optim.own_step import OwnState, loaded_state, saved_state, watched
 from tinygrad_mlp.optim.run import Block, Run
 
 __all__ = ["Optimizer"]
 
+_OF_ALL = {"weight_decay": 0.0, "l1": 0.0, "l2": 0.0}  # options that every kernel has
 _BESIDE = {"initial_lr", "name"}  # what a group may hold beside the optimizer's own options: a schedule's, a user's
 
 
@@ -37,8 +39,8 @@ class Optimizer:
         parameter's memory taken earlier no longer follows it. After `p.data = t` the next step copies the values of t
         to where those of p were, so that t is not trained, and a `p.data` kept from before changes: keep a clone.
     defaults:
-        Options of groups that do not give their own. Every optimizer has `lr`, `weight_decay` (λ·w for all parameters
-        of the group), and `l1`, `l2` (λ·sign(w) and λ·w for parameters with two or more dimensions).
+        Options of groups that do not give their own, `lr` among them. All of this package have `weight_decay` (λ·w for
+        all parameters of the group), and `l1`, `l2` (λ·sign(w) and λ·w for those with two or more dimensions).
 
     Options may be changed between steps in `param_groups`, as in PyTorch; parameters may not, which lie in the buffer.
     A group may also have a "name", and the "initial_lr" that a schedule keeps there.
@@ -46,17 +48,27 @@ class Optimizer:
     Raises
     ------
     ArgumentError
-        No parameters, one given twice, two that share memory, an option out of range or unknown.
+        No parameters, one given twice, two that share memory, an option out of range or unknown, no `lr`.
     DtypeError
         A parameter that is no floating-point Tensor.
     GradientError
         A parameter that is no leaf.
 
-    A new optimizer states what its kernel needs::
+    A new optimizer writes its step in Python, as in PyTorch, with a dict for each parameter in `state`. Such a step is
+    never captured, and so several times as slow::
 
-        class SignSGD(Optimizer):                      # w ← w − lr·sign(g)
+        class SignSGD(optim.Optimizer):                # w ← w − lr·sign(g)
             def __init__(self, params, lr=1e-3):
-                super().__init__(params, {"lr": lr, "weight_decay": 0.0, "l1": 0.0, "l2": 0.0})
+                super().__init__(params, {"lr": lr})
+
+            @tg.no_grad()
+            def step(self):
+                for group in self.param_groups:
+                    for parameter in group["params"]:
+                        if parameter.grad is not None:
+                            parameter.add_(parameter.grad.sign(), alpha=-group["lr"])
+
+    Or it launches a kernel on each stretch of the flat buffer, with the options that all of this package have::
 
             def update(self, run, group):
                 launch(sign_step, run.weight, run.grad, *run.state, run.options, run.steps)
@@ -66,8 +78,14 @@ class Optimizer:
     """Names of the state, each like the parameters, 0 at first; `update` finds them in `run.state` in this order."""
 
     def __init__(self, params: Parameters, defaults: dict[str, Any]) -> None:
-        self.defaults = defaults
-        self._get_options = itemgetter(*[name for name in defaults if name != "lr"])
+        self._is_own = type(self).update is Optimizer.update and type(self).step is not Optimizer.step
+        self._own_state = OwnState()
+        if "lr" not in defaults:
+            raise ArgumentError(f"{self._name}: its options {sorted(defaults)} have no 'lr', which schedules set")
+        self.defaults = dict(defaults)
+        if not self._is_own:
+            self.defaults |= {name: value for name, value in _OF_ALL.items() if name not in defaults}
+            self._get_options = itemgetter(*[name for name in self.defaults if name != "lr"])
         self.param_groups: list[dict[str, Any]] = []
         self.scheduled_lrs: dict[int, float] = {}
         """The learning rates that a schedule wrote last, by the group's position: what differs was set otherwise."""
@@ -77,16 +95,20 @@ class Optimizer:
             self._append_group(group)
         self._build()
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "step" in vars(cls):
+            cls.step = watched(cls.step, Optimizer._before_own_step)
+
     @property
     def _name(self) -> str:
         return type(self).__name__
 
     def check_group(self, group: Mapping[str, Any]) -> None:
         """Raise `ArgumentError` for an option out of range; a subclass checks its own as well."""
-        for name in ("lr", "weight_decay", "l1", "l2"):
-            check_range(self._name, name, group[name])
-        if "initial_lr" in group:
-            check_range(self._name, "initial_lr", group["initial_lr"])
+        for name in ("lr", "initial_lr", *_OF_ALL):
+            if name in group:
+                check_range(self._name, name, group[name])
 
     def added_decay(self, group: Mapping[str, Any]) -> float:
         """λ of the term λ·w that `weight_decay` adds to the gradient."""
@@ -144,13 +166,17 @@ class Optimizer:
             raise ArgumentError(f"{self._name}: param_groups have other parameters than at first; {CHANGED}")
 
     @property
-    def state(self) -> NoReturn:
-        """There is none: see `state_dict()` for a copy; `load_state_dict({**state_dict(), "state": {}})` forgets it."""
+    def state(self) -> OwnState:
+        """What a step written in Python keeps for each parameter; other optimizers have none, see `state_dict()`."""
+        if self._is_own:
+            return self._own_state
         raise self._no_state()
 
     @state.setter
-    def state(self, value: object) -> NoReturn:
-        raise self._no_state()
+    def state(self, value: Mapping[Tensor, dict[str, Any]]) -> None:
+        if not self._is_own:
+            raise self._no_state()
+        self._own_state = OwnState(value)
 
     def _no_state(self) -> UnknownAttributeError:
         return UnknownAttributeError(
@@ -160,6 +186,9 @@ class Optimizer:
 
     def _build(self) -> None:
         """Lay the parameters of each dtype in a flat buffer: group by group, matrices before vectors (`l1`, `l2`)."""
+        self._blocks: list[Block] = []
+        if self._is_own:
+            return
         order = sorted(self._members, key=lambda member: (member.group, member.parameter.ndim < 2))
         option_count = OWN + len(self.numbers(self.param_groups[0]))
         self._blocks = [
@@ -201,6 +230,16 @@ class Optimizer:
             for member in run.members:
                 member.parameter.counter[0] += 1
         return loss
+
+    def _before_own_step(self, has_arguments: bool) -> None:
+        """What holds for a step that a subclass writes, too; a closure makes its gradients in the step."""
+        self._check_groups()
+        if (recording := recorder()) is not None:
+            recording.refuse(f"{self._name}.step is written in Python, whose numbers a replay would not follow")
+        for member in self._members:
+            gradient = member.parameter.grad
+            if gradient is not None and not has_arguments and not np.isfinite(gradient.array).all():
+                raise self._bad_gradient([member])
 
     def _tell_recorder(self, runs: list[Run]) -> None:
         """Tell a recorder, if one watches, what is written next, and when a replay would not do the same."""
@@ -244,13 +283,13 @@ class Optimizer:
         try:
             launch(check_finite, run.grad, work=run.grad.size)
         except NonFiniteError as error:
-            raise self._bad_gradient(run) from error
+            raise self._bad_gradient(run.members) from error
         if (recording := recorder()) is not None:
-            recording.explain(partial(self._bad_gradient, run))
+            recording.explain(partial(self._bad_gradient, run.members))
 
-    def _bad_gradient(self, run: Run, *_: object) -> NonFiniteError:
-        """The error that names the first gradient of a run that is not finite."""
-        gradients = [(m.name, m.parameter.grad.array) for m in run.members if m.parameter.grad is not None]
+    def _bad_gradient(self, members: Sequence[Member], *_: object) -> NonFiniteError:
+        """The error that names the first gradient of these that is not finite."""
+        gradients = [(m.name, m.parameter.grad.array) for m in members if m.parameter.grad is not None]
         name, array = next((name, array) for name, array in gradients if not np.isfinite(array).all())
         index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
         return NonFiniteError(
@@ -261,10 +300,11 @@ class Optimizer:
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint needs, in PyTorch's layout: state by parameter position, and the groups' options.
 
-        State: for each parameter that has made a step, copies of its arrays and the number of steps.
+        State: for each parameter that has made a step, copies of its arrays and the number of steps; of a step written
+        in Python, what it keeps. Raises `ArgumentError` for what that keeps besides Tensors and numbers.
         """
         self._check_groups()
-        state: dict[int, dict[str, Any]] = {}
+        state = saved_state(self._name, self._own_state, self._members)
         for block in self._blocks:
             for place, member in enumerate(block.members):
                 if block.steps[place] > 0:
@@ -288,12 +328,17 @@ class Optimizer:
             )
         groups = self._checked_groups(state_dict["param_groups"])
         state = {int(position): entry for position, entry in state_dict["state"].items()}
-        for position, entry in state.items():
-            self._check_entry(position, entry)
+        own = OwnState()
+        if self._is_own:
+            own = loaded_state(self._name, state, self._members)
+        else:
+            for position, entry in state.items():
+                self._check_entry(position, entry)
         for index, (group, options) in enumerate(zip(self.param_groups, groups, strict=True)):
             group.update(options)
             if "initial_lr" in options:  # saved by `state_dict`, and so the base of the rate that was saved with it
                 self.scheduled_lrs[index] = float(options["lr"])
+        self._own_state = own
         self._load_state(state)
 
     def _checked_groups(self, saved: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
