@@ -101,7 +101,7 @@ def test_unknown_names_say_what_to_write():
         "accelerator": r'write tg\.device\("cpu"\)',
         "set_default_dtype": r"net\.double\(\)",
         "zeross": "did you mean 'zeros'",
-        "xyzzy": "tinygrad_mlp has no 'xyzzy'$",
+        "xyzzy": "tinygrad_mlp has no 'xyzzy'; README.md lists what is here, under Port from PyTorch$",
     }.items():
         with pytest.raises(UnknownAttributeError, match=text):
             getattr(tg, name)
@@ -113,7 +113,7 @@ def test_unknown_names_say_what_to_write():
     [
         (nn, "ConvTranspose2d", r"tinygrad_mlp\.nn has no 'ConvTranspose2d': write .* followed by nn\.Conv2d"),
         (nn, "Linaer", "did you mean 'Linear'"),
-        (nn, "xyzzy", r"tinygrad_mlp\.nn has no 'xyzzy'$"),
+        (nn, "xyzzy", r"tinygrad_mlp\.nn has no 'xyzzy'; README.md lists what is here, under Port from PyTorch$"),
         (nn.functional, "relu6", r"write F\.hardtanh\(x, 0\.0, 6\.0\)"),
         (nn.functional, "sigmoyd", "did you mean 'sigmoid'"),
         (optim, "NAdam", r"optim\.AdamW"),

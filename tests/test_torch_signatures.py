@@ -1,4 +1,4 @@
-"""Functions and methods take PyTorch's arguments: its names, in its order, with its defaults.
+"""Functions, methods and constructors take PyTorch's arguments: its names, in its order, with its defaults.
 
 The tables below state PyTorch's signatures, but for `out`, `layout`, `pin_memory` and `memory_format`, which do not
 exist here. What is listed under NOT_HERE and OTHER_DEFAULTS is all that differs.
@@ -13,11 +13,12 @@ import pytest
 
 import tinygrad_mlp as tg
 import tinygrad_mlp.nn.functional as F
-from tinygrad_mlp import Tensor
+from tinygrad_mlp import Tensor, nn, optim
 from tinygrad_mlp.autodiff import methods
+from tinygrad_mlp.errors import ArgumentError
 from tinygrad_mlp.nn import init, utils
 
-SPACES = {"tg": tg, "Tensor": Tensor, "F": F, "init": init, "utils": utils}
+SPACES = {"tg": tg, "Tensor": Tensor, "F": F, "init": init, "utils": utils, "nn": nn, "optim": optim}
 
 FILL = "*, dtype=None, device=None, requires_grad=False"
 OF_ONE = (
@@ -238,9 +239,93 @@ UTILS = {
     "vector_to_parameters": "vec, parameters",
 }
 
-TORCH = {"tg": TG, "Tensor": TENSOR, "F": FUNCTIONAL, "init": INIT, "utils": UTILS}
+LINEAR = "device=None, dtype=None"
+POOL = "kernel_size, stride=None, padding=0"
+CONV = (
+    "in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1, bias=True, "
+    f"padding_mode='zeros', {LINEAR}"
+)
+NORM = f"num_features, eps=1e-5, momentum=0.1, affine=True, track_running_stats=True, {LINEAR}"
+OLD_LOSS = "size_average=None, reduce=None, reduction='mean'"
+WEIGHED = "weight=None, size_average=None, ignore_index=-100, reduce=None, reduction='mean'"
+
+NN = {
+    **dict.fromkeys(("BatchNorm1d", "BatchNorm2d"), NORM),
+    **dict.fromkeys(("Conv1d", "Conv2d"), CONV),
+    **dict.fromkeys(("Dropout", "Dropout1d", "Dropout2d"), "p=0.5, inplace=False"),
+    **dict.fromkeys(("CircularPad2d", "ReflectionPad2d", "ReplicationPad2d", "ZeroPad2d"), "padding"),
+    **dict.fromkeys(("LogSigmoid", "Module", "Sigmoid", "Tanh"), ""),
+    **dict.fromkeys(("LogSoftmax", "Softmax"), "dim=None"),
+    **dict.fromkeys(("ReLU", "SiLU"), "inplace=False"),
+    "AdaptiveAvgPool2d": "output_size",
+    "AvgPool2d": f"{POOL}, ceil_mode=False, count_include_pad=True, divisor_override=None",
+    "BCELoss": f"weight=None, {OLD_LOSS}",
+    "BCEWithLogitsLoss": f"weight=None, {OLD_LOSS}, pos_weight=None",
+    "CrossEntropyLoss": f"{WEIGHED}, label_smoothing=0.0",
+    "ELU": "alpha=1.0, inplace=False",
+    "Embedding": "num_embeddings, embedding_dim, padding_idx=None, max_norm=None, norm_type=2.0, "
+    f"scale_grad_by_freq=False, sparse=False, _weight=None, _freeze=False, {LINEAR}",
+    "Flatten": "start_dim=1, end_dim=-1",
+    "GELU": "approximate='none'",
+    "GroupNorm": f"num_groups, num_channels, eps=1e-5, affine=True, {LINEAR}",
+    "Hardtanh": "min_val=-1.0, max_val=1.0, inplace=False",
+    "HuberLoss": "reduction='mean', delta=1.0",
+    "Identity": "",
+    "KLDivLoss": f"{OLD_LOSS}, log_target=False",
+    "L1Loss": OLD_LOSS,
+    "LayerNorm": f"normalized_shape, eps=1e-5, elementwise_affine=True, bias=True, {LINEAR}",
+    "LeakyReLU": "negative_slope=0.01, inplace=False",
+    "Linear": f"in_features, out_features, bias=True, {LINEAR}",
+    "MSELoss": OLD_LOSS,
+    "MaxPool2d": f"{POOL}, dilation=1, return_indices=False, ceil_mode=False",
+    "ModuleDict": "modules=None",
+    "ModuleList": "modules=None",
+    "NLLLoss": WEIGHED,
+    "Parameter": "data=None, requires_grad=True",
+    "ParameterList": "values=None",
+    "Sequential": "",
+    "SmoothL1Loss": f"{OLD_LOSS}, beta=1.0",
+    "Softplus": "beta=1.0, threshold=20.0",
+    "Unflatten": "dim, unflattened_size",
+}
+
+ADAM = "params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8"
+OPTIM = {
+    "Adadelta": "params, lr=1.0, rho=0.9, eps=1e-6, weight_decay=0, foreach=None, *, capturable=False, maximize=False, "
+    "differentiable=False",
+    "Adagrad": "params, lr=1e-2, lr_decay=0, weight_decay=0, initial_accumulator_value=0, eps=1e-10, foreach=None, *, "
+    "maximize=False, differentiable=False, fused=None",
+    "Adam": f"{ADAM}, weight_decay=0, amsgrad=False, *, foreach=None, maximize=False, capturable=False, "
+    "differentiable=False, fused=None",
+    "AdamW": f"{ADAM}, weight_decay=1e-2, amsgrad=False, *, maximize=False, foreach=None, capturable=False, "
+    "differentiable=False, fused=None",
+    "Optimizer": "params, defaults",
+    "RMSprop": "params, lr=1e-2, alpha=0.99, eps=1e-8, weight_decay=0, momentum=0, centered=False, capturable=False, "
+    "foreach=None, maximize=False, differentiable=False",
+    "SGD": "params, lr=1e-3, momentum=0, dampening=0, weight_decay=0, nesterov=False, *, maximize=False, foreach=None, "
+    "differentiable=False, fused=None",
+    "ChainedScheduler": "schedulers, optimizer=None",
+    "ConstantLR": "optimizer, factor=1 / 3, total_iters=5, last_epoch=-1",
+    "CosineAnnealingLR": "optimizer, T_max, eta_min=0.0, last_epoch=-1",
+    "ExponentialLR": "optimizer, gamma, last_epoch=-1",
+    "LRScheduler": "optimizer, last_epoch=-1",
+    "LambdaLR": "optimizer, lr_lambda, last_epoch=-1",
+    "LinearLR": "optimizer, start_factor=1 / 3, end_factor=1.0, total_iters=5, last_epoch=-1",
+    "MultiStepLR": "optimizer, milestones, gamma=0.1, last_epoch=-1",
+    "OneCycleLR": "optimizer, max_lr, total_steps=None, epochs=None, steps_per_epoch=None, pct_start=0.3, "
+    "anneal_strategy='cos', cycle_momentum=True, base_momentum=0.85, max_momentum=0.95, div_factor=25.0, "
+    "final_div_factor=1e4, three_phase=False, last_epoch=-1",
+    "ReduceLROnPlateau": "optimizer, mode='min', factor=0.1, patience=10, threshold=1e-4, threshold_mode='rel', "
+    "cooldown=0, min_lr=0, eps=1e-8",
+    "SequentialLR": "optimizer, schedulers, milestones, last_epoch=-1",
+    "StepLR": "optimizer, step_size, gamma=0.1, last_epoch=-1",
+}
+
+TORCH = {"tg": TG, "Tensor": TENSOR, "F": FUNCTIONAL, "init": INIT, "utils": UTILS, "nn": NN, "optim": OPTIM}
 
 NOT_HERE = {
+    **{f"nn.{name}": "size_average reduce" for name, text in NN.items() if "size_average" in text},
+    "nn.Embedding": "max_norm norm_type scale_grad_by_freq sparse _weight _freeze",
     "Tensor.backward": "inputs",
     "Tensor.bincount": "weights",
     "Tensor.gather": "sparse_grad",
@@ -279,6 +364,9 @@ NOT_HERE = {
 """PyTorch's parameters that do not exist here."""
 
 OTHER_DEFAULTS = {
+    "nn.ModuleList": "modules",  # () for None
+    "nn.Parameter": "data",  # there is no parameter without
+    "nn.ParameterList": "values",
     "Tensor.amax": "dim",  # None for (), both of which mean all dimensions
     "Tensor.amin": "dim",
     "Tensor.argsort": "stable",  # always
@@ -304,8 +392,10 @@ OURS_ALONE = {
     "F": "",
     "init": "initializer lecun_normal_ lecun_uniform_",
     "utils": "",
+    "nn": "ResidualBlock",
+    "optim": "ExponentialMovingAverage",
 }
-"""Functions that PyTorch does not have under these names."""
+"""Functions and classes that PyTorch does not have under these names."""
 
 ROWS = [(space, name) for space, rows in TORCH.items() for name in rows]
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -321,8 +411,10 @@ def parameters_of_torch(space: str, name: str) -> list[inspect.Parameter]:
 
 
 def parameters_here(space: str, name: str) -> list[inspect.Parameter]:
-    found = list(inspect.signature(getattr(SPACES[space], name)).parameters.values())
-    return [parameter for parameter in found[space == "Tensor" :] if parameter.kind not in _STARRED]
+    here = getattr(SPACES[space], name)
+    found = list(inspect.signature(here.__init__ if inspect.isclass(here) else here).parameters.values())
+    without_self = found[inspect.isclass(here) or space == "Tensor" :]
+    return [parameter for parameter in without_self if parameter.kind not in _STARRED]
 
 
 @pytest.mark.parametrize(("space", "name"), ROWS)
@@ -339,6 +431,16 @@ def test_names_and_order_are_pytorchs(space, name):
     assert not {each.name for each in ours} & set(absent), "is here by now"
 
 
+@pytest.mark.parametrize(("space", "name"), [row for row in ROWS if row[0] in ("nn", "optim")])
+def test_what_goes_by_place_there_does_so_here(space, name):
+    """But for what says how it is computed; and in losses, whose old arguments that come before are not here."""
+    ours = {each.name: each.kind for each in parameters_here(space, name)}
+    by_place = [each.name for each in parameters_of_torch(space, name) if each.kind in _POSITIONAL]
+    by_name_here = {each for each in by_place if ours.get(each) is inspect.Parameter.KEYWORD_ONLY}
+    if "size_average" not in TORCH[space][name]:
+        assert by_name_here <= {"device", "dtype", "foreach", "capturable", "maximize", "differentiable"}
+
+
 @pytest.mark.parametrize(("space", "name"), ROWS)
 def test_defaults_are_pytorchs(space, name):
     ours = {each.name: each.default for each in parameters_here(space, name)}
@@ -351,10 +453,41 @@ def test_defaults_are_pytorchs(space, name):
 def test_every_public_function_is_in_the_table(space):
     module = SPACES[space]
     names = [name for name in dir(Tensor) if not name.startswith("_")] if space == "Tensor" else module.__all__
-    functions = {name for name in names if inspect.isroutine(getattr(module, name, None))}
+    is_listed = inspect.isclass if space in ("nn", "optim") else inspect.isroutine
+    functions = {name for name in names if is_listed(getattr(module, name, None))}
     alone = set(OURS_ALONE[space].split())
     assert functions == set(TORCH[space]) | alone
     assert not set(TORCH[space]) & alone
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda p: optim.Adam(p, amsgrad=True), "Adam: there is no amsgrad here; lower the learning rate"),
+        (
+            lambda p: optim.AdamW(p, maximize=True),
+            r"AdamW: there is no maximize here; call backward\(\) on the negative",
+        ),
+        (lambda p: optim.SGD(p, differentiable=True), "SGD: there is no differentiable here; write the step with ops"),
+        (lambda p: optim.RMSprop(p, maximize=1), "RMSprop: maximize=1, expected True or False"),
+        (lambda _: nn.Linear(2, 2, device="cuda"), "Linear: there is no device 'cuda' here"),
+        (lambda _: nn.BatchNorm2d(2, device="mps"), "BatchNorm2d: there is no device 'mps' here"),
+    ],
+)
+def test_what_cannot_be_had_says_so(make, text):
+    with pytest.raises(ArgumentError, match=text):
+        make([nn.Parameter(tg.zeros(2))])
+
+
+def test_what_says_how_it_is_computed_changes_nothing():
+    nets = [nn.Sequential(nn.Linear(3, 2, device=device), nn.BatchNorm1d(2, device=device)) for device in (None, "cpu")]
+    nets[1].load_state_dict(nets[0].state_dict())
+    optimizers = [optim.Adam(nets[0].parameters()), optim.Adam(nets[1].parameters(), fused=True, foreach=False)]
+    for net, optimizer in zip(nets, optimizers, strict=True):
+        net(tg.arange(12.0).reshape(4, 3)).square().sum().backward()
+        optimizer.step()
+    assert all(tg.equal(a, b) for a, b in zip(*[net.parameters() for net in nets], strict=True))
+    assert set(optimizers[1].param_groups[0]) == set(optimizers[0].param_groups[0])
 
 
 @pytest.mark.parametrize("table", [NOT_HERE, OTHER_DEFAULTS])

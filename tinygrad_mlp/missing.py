@@ -20,6 +20,8 @@ _ENLARGED = (
 )
 _ONE_PROCESS = "batches are made in this process, so leave it out"
 
+_OF_OPS = "write it with ops: nn.Linear, matmul, softmax, sigmoid and tanh are here"
+
 _TOP = {
     **{
         f"{kind}Tensor": f"write tg.tensor(data, dtype=tg.{dtype}), or {convert} to convert a tensor"
@@ -70,7 +72,20 @@ _NN = {
     "MultiLabelSoftMarginLoss": "write nn.BCEWithLogitsLoss",
     "ParameterDict": "give each a name: self.name = nn.Parameter(...)",
     "ReLU6": "write nn.Hardtanh(0.0, 6.0)",
+    **dict.fromkeys(("RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell"), _OF_OPS),
+    **dict.fromkeys(("MultiheadAttention", "Transformer", "TransformerEncoder", "TransformerEncoderLayer"), _OF_OPS),
+    **dict.fromkeys(
+        ("Conv3d", "BatchNorm3d", "MaxPool3d", "AvgPool3d"), "there are layers for images, 2d, and series, 1d"
+    ),
+    "CELU": "write nn.ELU, which is the same for alpha=1",
+    "Hardsigmoid": "write F.hardtanh(x / 6 + 0.5, 0.0, 1.0)",
+    "Hardswish": "write x * F.hardtanh(x / 6 + 0.5, 0.0, 1.0)",
+    "Mish": "write x * F.softplus(x).tanh()",
+    "PReLU": "write F.relu(x) - self.weight * F.relu(-x), with self.weight = nn.Parameter(tg.full((1,), 0.25))",
+    "SELU": "write 1.0507009873554805 * F.elu(x, 1.6732632423543772)",
     "Softmax2d": "write nn.Softmax(dim=1)",
+    "Softsign": "write x / (1 + x.abs())",
+    "TripletMarginLoss": "write F.relu((a - p).norm(dim=1) - (a - n).norm(dim=1) + margin).mean()",
     "Softmin": "write F.softmax(-x, dim)",
 }
 
@@ -84,7 +99,13 @@ _FUNCTIONAL = {
     "relu6": "write F.hardtanh(x, 0.0, 6.0)",
     "scaled_dot_product_attention": "write F.softmax(q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5, dim=-1) @ v",
     "softmin": "write F.softmax(-x, dim)",
+    "celu": "write F.elu, which is the same for alpha=1",
+    "hardsigmoid": "write F.hardtanh(x / 6 + 0.5, 0.0, 1.0)",
+    "hardswish": "write x * F.hardtanh(x / 6 + 0.5, 0.0, 1.0)",
+    "prelu": "write F.relu(x) - weight * F.relu(-x)",
+    "selu": "write 1.0507009873554805 * F.elu(x, 1.6732632423543772)",
     "softsign": "write x / (1 + x.abs())",
+    "triplet_margin_loss": "write F.relu((a - p).norm(dim=1) - (a - n).norm(dim=1) + margin).mean()",
 }
 
 _OPTIM = {
@@ -160,6 +181,8 @@ _TENSOR = {
     "swapaxes": "write x.transpose(dim0, dim1)",
 }
 
+_LISTED = "; README.md lists what is here, under Port from PyTorch"
+
 _TABLES: dict[str, Mapping[str, str]] = {
     "tinygrad_mlp": _TOP,
     "tinygrad_mlp.autograd": _AUTOGRAD,
@@ -181,7 +204,8 @@ def instead(namespace: str, name: str) -> str:
 
 def explain(module: str, name: str, known: Iterable[str]) -> str:
     """The message for a name that a module lacks: what to write, or names that look like it."""
-    return f"{module} has no {name!r}{instead(module, name) or did_you_mean(name, known, cutoff=0.75)}"
+    hint = instead(module, name) or did_you_mean(name, known, cutoff=0.75)
+    return f"{module} has no {name!r}{hint or _LISTED}"
 
 
 def getter(module: str, known: Iterable[str], imported: Collection[str] = ()) -> Callable[[str], object]:

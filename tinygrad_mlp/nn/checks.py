@@ -8,6 +8,7 @@ from typing import Any, SupportsFloat, SupportsIndex
 
 import numpy as np
 
+from tinygrad_mlp.autodiff.device import DeviceLike, check_device
 from tinygrad_mlp.autodiff.dtypes import DtypeLike, as_dtype
 from tinygrad_mlp.errors import ArgumentError, DtypeError
 
@@ -46,8 +47,12 @@ def check_flag(layer: str, argument: str, value: object) -> None:
         )
 
 
-def check_dtype(layer: str, dtype: DtypeLike | None) -> np.dtype[Any]:
-    """The dtype of a layer's parameters, float32 for None; `DtypeError` for integers."""
+def check_dtype(layer: str, dtype: DtypeLike | None, device: DeviceLike | None = None) -> np.dtype[Any]:
+    """The dtype of a layer's parameters, float32 for None; `DtypeError` for integers.
+
+    Raises `ArgumentError` for another device than the CPU.
+    """
+    check_device(layer, device)
     found = as_dtype(layer, np.float32 if dtype is None else dtype)
     if found.kind != "f":
         raise DtypeError(f"{layer}: parameters must be float32 or float64, got dtype {found}")

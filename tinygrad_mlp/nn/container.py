@@ -279,9 +279,9 @@ class ParameterList(Module):
     >>> self.scales = nn.ParameterList(tg.ones(50) for _ in range(5))
     """
 
-    def __init__(self, parameters: Iterable[Tensor] = ()) -> None:
+    def __init__(self, values: Iterable[Tensor] = ()) -> None:
         super().__init__()
-        self.extend(parameters)
+        self.extend(values)
 
     def __len__(self) -> int:
         return len(list(iter(self)))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from tinygrad_mlp.autodiff.device import DeviceLike
 from tinygrad_mlp.autodiff.dtypes import DtypeLike
 from tinygrad_mlp.autodiff.ops.checks import check_choice, check_sizes
 from tinygrad_mlp.autodiff.tensor import Tensor
@@ -47,8 +48,9 @@ class _Conv(Module):
         bias: bool = True,
         padding_mode: str = "zeros",
         *,
-        generator: Generator | None = None,
+        device: DeviceLike | None = None,
         dtype: DtypeLike | None = None,
+        generator: Generator | None = None,
     ) -> None:
         super().__init__()
         layer, dims = type(self).__name__, self._dims
@@ -73,7 +75,7 @@ class _Conv(Module):
             self.padding = padding
         else:
             self.padding = check_sizes(layer, "padding", padding, 0, dims)
-        kind = check_dtype(layer, dtype)
+        kind = check_dtype(layer, dtype, device)
         # Memory (kernel, in / groups, out) beneath (out, in / groups, kernel).
         stored = np.empty((*self.kernel_size, self.in_channels // self.groups, self.out_channels), kind)
         self.weight = Parameter(stored.transpose(dims + 1, dims, *range(dims)))

@@ -6,6 +6,7 @@ import operator
 
 import numpy as np
 
+from tinygrad_mlp.autodiff.device import DeviceLike
 from tinygrad_mlp.autodiff.dtypes import DtypeLike
 from tinygrad_mlp.autodiff.mode import no_grad
 from tinygrad_mlp.autodiff.tensor import Tensor
@@ -46,14 +47,16 @@ class Embedding(Module):
         embedding_dim: int,
         padding_idx: int | None = None,
         *,
-        generator: Generator | None = None,
+        device: DeviceLike | None = None,
         dtype: DtypeLike | None = None,
+        generator: Generator | None = None,
     ) -> None:
         super().__init__()
         self.num_embeddings = check_size("Embedding", "num_embeddings", num_embeddings)
         self.embedding_dim = check_size("Embedding", "embedding_dim", embedding_dim)
         self.padding_idx = None if padding_idx is None else self._checked_padding(padding_idx)
-        self.weight = Parameter(np.empty((self.num_embeddings, self.embedding_dim), check_dtype("Embedding", dtype)))
+        kind = check_dtype("Embedding", dtype, device)
+        self.weight = Parameter(np.empty((self.num_embeddings, self.embedding_dim), kind))
         self.reset_parameters(generator)
 
     def _checked_padding(self, index: int) -> int:

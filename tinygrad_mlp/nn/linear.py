@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_mlp.autodiff.device import DeviceLike
 from tinygrad_mlp.autodiff.dtypes import DtypeLike
 from tinygrad_mlp.autodiff.ops.linear import linear
 from tinygrad_mlp.autodiff.ops.shape import flatten
@@ -52,13 +53,14 @@ class Linear(Module):
         out_features: int,
         bias: bool = True,
         *,
-        generator: Generator | None = None,
+        device: DeviceLike | None = None,
         dtype: DtypeLike | None = None,
+        generator: Generator | None = None,
     ) -> None:
         super().__init__()
         self.in_features = check_size("Linear", "in_features", in_features)
         self.out_features = check_size("Linear", "out_features", out_features)
-        kind = check_dtype("Linear", dtype)
+        kind = check_dtype("Linear", dtype, device)
         self.weight = Parameter(np.empty((self.in_features, self.out_features), kind).T)
         self.register_parameter("bias", Parameter(np.empty(self.out_features, kind)) if bias else None)
         self.reset_parameters(generator)

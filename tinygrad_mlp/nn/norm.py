@@ -7,6 +7,7 @@ from typing import SupportsIndex
 
 import numpy as np
 
+from tinygrad_mlp.autodiff.device import DeviceLike
 from tinygrad_mlp.autodiff.dtypes import DtypeLike
 from tinygrad_mlp.autodiff.mode import no_grad
 from tinygrad_mlp.autodiff.ops.inplace import count_up
@@ -42,6 +43,7 @@ class _BatchNorm(Module):
         affine: bool = True,
         track_running_stats: bool = True,
         *,
+        device: DeviceLike | None = None,
         dtype: DtypeLike | None = None,
     ) -> None:
         super().__init__()
@@ -51,7 +53,7 @@ class _BatchNorm(Module):
         self.momentum = None if momentum is None else check_number(layer, "momentum", momentum, 0.0, 1.0)
         self.affine = affine
         self.track_running_stats = track_running_stats
-        kind = check_dtype(layer, dtype)
+        kind = check_dtype(layer, dtype, device)
         self.register_parameter("weight", Parameter(np.ones(size, kind)) if affine else None)
         self.register_parameter("bias", Parameter(np.zeros(size, kind)) if affine else None)
         self.register_buffer("running_mean", Tensor(np.zeros(size, kind)) if track_running_stats else None)
@@ -181,6 +183,7 @@ class LayerNorm(Module):
         elementwise_affine: bool = True,
         bias: bool = True,
         *,
+        device: DeviceLike | None = None,
         dtype: DtypeLike | None = None,
     ) -> None:
         super().__init__()
@@ -191,7 +194,7 @@ class LayerNorm(Module):
         self.normalized_shape = shape
         self.eps = check_number("LayerNorm", "eps", eps, 0.0)
         self.elementwise_affine = elementwise_affine
-        kind = check_dtype("LayerNorm", dtype)
+        kind = check_dtype("LayerNorm", dtype, device)
         self.register_parameter("weight", Parameter(np.ones(shape, kind)) if elementwise_affine else None)
         self.register_parameter("bias", Parameter(np.zeros(shape, kind)) if elementwise_affine and bias else None)
 
@@ -245,6 +248,7 @@ class GroupNorm(Module):
         eps: float = 1e-5,
         affine: bool = True,
         *,
+        device: DeviceLike | None = None,
         dtype: DtypeLike | None = None,
     ) -> None:
         super().__init__()
@@ -254,7 +258,7 @@ class GroupNorm(Module):
             raise ArgumentError(f"GroupNorm: {size} channels do not make {num_groups} equal groups")
         self.eps = check_number("GroupNorm", "eps", eps, 0.0)
         self.affine = affine
-        kind = check_dtype("GroupNorm", dtype)
+        kind = check_dtype("GroupNorm", dtype, device)
         self.register_parameter("weight", Parameter(np.ones(size, kind)) if affine else None)
         self.register_parameter("bias", Parameter(np.zeros(size, kind)) if affine else None)
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from tinygrad_mlp.kernels.launch import launch
 from tinygrad_mlp.kernels.update import adadelta_step, adagrad_step
-from tinygrad_mlp.optim.checks import check_range
+from tinygrad_mlp.optim.checks import check_absent, check_range
 from tinygrad_mlp.optim.groups import Parameters
 from tinygrad_mlp.optim.optimizer import Optimizer
 from tinygrad_mlp.optim.run import Run
@@ -32,9 +32,14 @@ class Adagrad(Optimizer):
         initial_accumulator_value: float = 0.0,
         eps: float = 1e-10,
         *,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
         l1: float = 0.0,
         l2: float = 0.0,
     ) -> None:
+        check_absent("Adagrad", maximize=maximize, differentiable=differentiable)
         super().__init__(
             params,
             {
@@ -81,9 +86,14 @@ class Adadelta(Optimizer):
         eps: float = 1e-6,
         weight_decay: float = 0.0,
         *,
+        foreach: bool | None = None,
+        capturable: bool = False,
+        maximize: bool = False,
+        differentiable: bool = False,
         l1: float = 0.0,
         l2: float = 0.0,
     ) -> None:
+        check_absent("Adadelta", maximize=maximize, differentiable=differentiable)
         super().__init__(params, {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay, "l1": l1, "l2": l2})
 
     def check_group(self, group: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from tinygrad_mlp.errors import ArgumentError
 from tinygrad_mlp.kernels.launch import launch
 from tinygrad_mlp.kernels.update import adam_step
-from tinygrad_mlp.optim.checks import check_range
+from tinygrad_mlp.optim.checks import check_absent, check_range
 from tinygrad_mlp.optim.groups import Parameters
 from tinygrad_mlp.optim.optimizer import Optimizer
 from tinygrad_mlp.optim.run import Run
@@ -33,10 +33,17 @@ class Adam(Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
+        amsgrad: bool = False,
         *,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
         l1: float = 0.0,
         l2: float = 0.0,
     ) -> None:
+        check_absent(type(self).__name__, amsgrad=amsgrad, maximize=maximize, differentiable=differentiable)
         super().__init__(
             params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "l1": l1, "l2": l2}
         )
@@ -75,10 +82,17 @@ class AdamW(Adam):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
+        amsgrad: bool = False,
         *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
         l1: float = 0.0,
         l2: float = 0.0,
     ) -> None:
+        check_absent("AdamW", amsgrad=amsgrad, maximize=maximize, differentiable=differentiable)
         super().__init__(params, lr, betas, eps, weight_decay, l1=l1, l2=l2)
 
     def added_decay(self, group: Mapping[str, Any]) -> float:

@@ -9,7 +9,15 @@ import numpy as np
 
 from tinygrad_mlp.errors import ArgumentError
 
-__all__ = ["check_count", "check_flag", "check_range"]
+__all__ = ["WITHOUT_EFFECT", "check_absent", "check_count", "check_flag", "check_range"]
+
+_ABSENT = {
+    "amsgrad": "lower the learning rate by a schedule instead",
+    "differentiable": "write the step with ops, on gradients of tg.grad(loss, parameters, create_graph=True)",
+    "maximize": "call backward() on the negative loss",
+}
+WITHOUT_EFFECT = {*_ABSENT, "capturable", "foreach", "fused"}
+"""Arguments that PyTorch's optimizers have; here they are refused, or change nothing."""
 
 
 def check_range(
@@ -41,3 +49,10 @@ def check_flag(owner: str, name: str, value: object) -> bool:
     if isinstance(value, bool | np.bool_):
         return bool(cast(Any, value))
     raise ArgumentError(f"{owner}: {name}={value!r}, expected True or False")
+
+
+def check_absent(owner: str, **options: bool) -> None:
+    """Raise `ArgumentError` for an option of PyTorch's that is set, and is not here."""
+    for name, value in options.items():
+        if check_flag(owner, name, value):
+            raise ArgumentError(f"{owner}: there is no {name} here; {_ABSENT[name]}")

@@ -43,7 +43,8 @@ class Optimizer:
         all parameters of the group), and `l1`, `l2` (λ·sign(w) and λ·w for those with two or more dimensions).
 
     Options may be changed between steps in `param_groups`, as in PyTorch; parameters may not, which lie in the buffer.
-    A group may also have a "name", and the "initial_lr" that a schedule keeps there.
+    A group may also have a "name", and the "initial_lr" that a schedule keeps there. PyTorch's `foreach`, `fused` and
+    `capturable`, which say how a step is computed, are accepted by its optimizers and change nothing.
 
     Raises
     ------

@@ -10,6 +10,7 @@ from tinygrad_mlp.errors import ArgumentError
 from tinygrad_mlp.names import did_you_mean
 from tinygrad_mlp.optim.adagrad import Adadelta, Adagrad
 from tinygrad_mlp.optim.adam import Adam, AdamW
+from tinygrad_mlp.optim.checks import WITHOUT_EFFECT
 from tinygrad_mlp.optim.groups import Parameters
 from tinygrad_mlp.optim.one_cycle import OneCycleLR
 from tinygrad_mlp.optim.optimizer import Optimizer
@@ -78,7 +79,6 @@ def _make(kind: str, known: Mapping[str, type[Made]], name: str, subject: object
     try:
         signature(found).bind(subject, **options)
     except TypeError as error:
-        raise ArgumentError(
-            f"{found.__name__}: {error}; it takes {', '.join(list(signature(found).parameters)[1:])}"
-        ) from error
+        names = [name for name in list(signature(found).parameters)[1:] if name not in WITHOUT_EFFECT]
+        raise ArgumentError(f"{found.__name__}: {error}; it takes {', '.join(names)}") from error
     return cast(Any, found)(subject, **options)

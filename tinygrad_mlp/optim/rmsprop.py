@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from tinygrad_mlp.kernels.launch import launch
 from tinygrad_mlp.kernels.update import rmsprop_step
-from tinygrad_mlp.optim.checks import check_flag, check_range
+from tinygrad_mlp.optim.checks import check_absent, check_flag, check_range
 from tinygrad_mlp.optim.groups import Parameters
 from tinygrad_mlp.optim.optimizer import Optimizer
 from tinygrad_mlp.optim.run import Run
@@ -36,9 +36,14 @@ class RMSprop(Optimizer):
         momentum: float = 0.0,
         centered: bool = False,
         *,
+        capturable: bool = False,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        differentiable: bool = False,
         l1: float = 0.0,
         l2: float = 0.0,
     ) -> None:
+        check_absent("RMSprop", maximize=maximize, differentiable=differentiable)
         super().__init__(
             params,
             {

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from tinygrad_mlp.errors import ArgumentError
 from tinygrad_mlp.kernels.launch import launch
 from tinygrad_mlp.kernels.update import sgd_averaged_step, sgd_momentum_step, sgd_step
-from tinygrad_mlp.optim.checks import check_flag, check_range
+from tinygrad_mlp.optim.checks import check_absent, check_flag, check_range
 from tinygrad_mlp.optim.groups import Parameters
 from tinygrad_mlp.optim.optimizer import Optimizer
 from tinygrad_mlp.optim.run import Run
@@ -40,10 +40,15 @@ class SGD(Optimizer):
         weight_decay: float = 0.0,
         nesterov: bool = False,
         *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        differentiable: bool = False,
+        fused: bool | None = None,
         averaged: bool = False,
         l1: float = 0.0,
         l2: float = 0.0,
     ) -> None:
+        check_absent("SGD", maximize=maximize, differentiable=differentiable)
         super().__init__(
             params,
             {
