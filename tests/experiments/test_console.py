@@ -117,15 +117,27 @@ def test_a_claim_without_arms_trains_nothing(made: list[Any]) -> None:
     assert "Only the claims B1." in report
 
 
-def test_a_part_is_not_published(made: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(STUDY, ["--only", "X1", "--publish", "published"]) == 2
-    assert "whole study's numbers" in capsys.readouterr().err
-    assert made == []
+@pytest.mark.parametrize("flags", [["--only", "X1"], ["--quick"], ["--seeds", "2"]])
+def test_a_part_is_not_published(made: list[Any], capsys: pytest.CaptureFixture[str], flags: list[str]) -> None:
+    assert main(STUDY, [*flags, "--publish", "published"]) == 2
+    assert f"--publish with {flags[0]}" in capsys.readouterr().err
+    assert made == [] and not Path("published").exists()
+
+
+@pytest.mark.parametrize("flag", ["--out", "--publish"])
+def test_a_file_where_a_folder_is_to_be_is_one_line(
+    made: list[Any], capsys: pytest.CaptureFixture[str], flag: str
+) -> None:
+    Path("taken").write_text("a file")
+    assert main(STUDY, [flag, "taken"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and "taken" in error and error.count("\n") == 1
+    assert Path("taken").read_text() == "a file"
 
 
 def test_how_long_all_calls_took(made: list[Any]) -> None:
-    assert main(STUDY, ["--seeds", "2", "--publish", "published"]) == 0
-    assert re.search(r"- Training on the clock: \d+ s, in 1 call\n", Path("published/small.md").read_text())
+    assert main(STUDY, ["--seeds", "2"]) == 0
+    assert re.search(r"- Training on the clock: \d+ s, in 1 call\n", Path("runs/small/report.md").read_text())
     assert main(STUDY, ["--publish", "published"]) == 0
     text = Path("published/small.md").read_text()
     assert re.search(r"- Training on the clock: \d+ s, in 2 calls\n", text)

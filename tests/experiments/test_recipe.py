@@ -17,12 +17,10 @@ RECIPES = st.builds(
     Recipe,
     data=st.sampled_from(["fashion-mnist", "mnist", "synthetic-fashion"]),
     standardize=st.sampled_from(["global", "feature", "image", "none"]),
-    hidden=st.lists(st.integers(1, 12), max_size=3).map(tuple),
     conv=st.lists(st.integers(1, 4), min_size=1, max_size=3).map(tuple),
     pool=st.sampled_from([None, "each", "last"]),
     activation=st.sampled_from(["relu", "tanh", "sigmoid", "gelu"]),
     batch_norm=st.sampled_from([None, "before", "after"]),
-    dropout=st.sampled_from([0.0, 0.5]),
     conv_dropout=st.sampled_from([0.0, 0.2]),
     init=st.sampled_from([None, "xavier_normal", "zeros"]),
     output_softmax=st.booleans(),
@@ -35,10 +33,12 @@ RECIPES = st.builds(
     ema=st.sampled_from([None, 0.99]),
     clip_norm=st.sampled_from([None, 1.0]),
     augmentation=st.sampled_from([Augmentation(), Augmentation(horizontal_flip=0.5, shift=2)]),
-    patience=st.sampled_from([None, 3]),
-    stop_on=st.sampled_from(["loss", "increases"]),
     keep=st.sampled_from(["best", "last"]),
 )
+HIDDEN = st.lists(st.integers(1, 12), min_size=1, max_size=3).map(tuple)
+LAYERS = st.just({"hidden": ()}) | st.builds(dict, hidden=HIDDEN, dropout=st.sampled_from([0.0, 0.5]))
+STOPPING = st.just({}) | st.builds(dict, patience=st.just(3), stop_on=st.sampled_from(["loss", "increases"]))
+RECIPES = st.builds(lambda recipe, layers, stopping: recipe.replace(**layers, **stopping), RECIPES, LAYERS, STOPPING)
 
 
 @given(RECIPES)
@@ -119,6 +119,16 @@ def test_an_impossible_value_is_named(field: str, value: Any) -> None:
         {"validation": 0.0},
         {"validation": 0.0, "keep": "last", "patience": 3},
         {"folds": 10, "limit": 5},
+        {"folds": 70_000},
+        {"validation": 1e-9},
+        {"validation": 0.999999},
+        {"limit": 48_001},
+        {"validation": 0.0, "keep": "last", "limit": 60_001},
+        {"stop_on": "increases"},
+        {"batch_norm": "after", "hidden": ()},
+        {"dropout": 0.5, "hidden": (), "conv": (8,)},
+        {"hidden": (1_300_000,)},
+        {"hidden": (40_000, 40_000)},
     ],
 )
 def test_values_that_do_not_fit_together_are_named(fields: dict[str, Any]) -> None:
@@ -133,6 +143,10 @@ def test_what_just_fits_together() -> None:
     Recipe(pool="each", conv=(4,) * 4)
     Recipe(activation="leaky_relu", negative_slope=0.1)
     Recipe(averaged=True, momentum=0.9)
+    Recipe(limit=48_000)
+    Recipe(validation=0.0, folds=60_000)
+    Recipe(batch_norm="after", hidden=(), conv=(8,))
+    Recipe(hidden=(1_200_000,))
 
 
 def test_fields_that_do_not_exist_are_named() -> None:

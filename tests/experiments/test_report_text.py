@@ -60,6 +60,24 @@ def test_latex_of_a_nasty_sentence():
     assert escape_latex("λ = −0.1 ± 2, 3×3 – …") == r"$\lambda$ = $-$0.1 $\pm$ 2, 3$\times$3 -- \ldots{}"
 
 
+def test_latex_of_rows_that_begin_as_an_argument_would():
+    rows = (
+        tuple(map(Cell, ("[86.4, 88.2]", "2″ ≪ 3·10⁻¹"))),
+        tuple(map(Cell, ("*", "a"))),
+        tuple(map(Cell, ("a", "["))),
+    )
+    tex = latex_table(Table("Arms", ("[low, high]", "size"), rows, "", "arms"))
+    body = tex.split(r"\toprule")[1].split(r"\bottomrule")[0].strip().splitlines()
+    size = r"2$^{\prime\prime}$ $\ll$ 3$\cdot$10$^-$$^1$"
+    assert body == [
+        r"{}[low, high] & size \\",
+        r"\midrule",
+        rf"{{}}[86.4, 88.2] & {size} \\",
+        r"{}* & a \\",
+        r"a & [ \\",
+    ]
+
+
 @given(st.text(max_size=40))
 def test_latex_is_balanced(words: str):
     tex = latex_table(a_table(words))

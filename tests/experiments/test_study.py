@@ -5,7 +5,8 @@ import pytest
 
 from tests.experiments.made import SMALL, two_arms
 from tinygrad_mlp.errors import ArgumentError
-from tinygrad_mlp.experiments.claims import Claim, is_better
+from tinygrad_mlp.experiments.claims import Claim, all_hold, is_better, is_equivalent
+from tinygrad_mlp.experiments.sentences import any_reading
 from tinygrad_mlp.experiments.study import Arm, Comparison, Curves, Study
 
 
@@ -74,6 +75,30 @@ def test_other_impossible_studies() -> None:
         Claim("X", "words", arms=("relu",), published=0.5, predicate=is_better("a", "b"))
     with pytest.raises(ArgumentError, match="needs an arm"):
         Claim("X", "words", published=0.5)
+
+
+def test_what_could_not_be_judged_in_the_end_is_refused_at_once() -> None:
+    """Rather than after all has been trained."""
+    with pytest.raises(ArgumentError, match=r"claim X names the measure 'test_acuracy', did you mean 'test_accuracy'"):
+        two_arms(claims=(Claim("X", "words", arms=("relu",), published=0.5, measure="test_acuracy"),))
+    with pytest.raises(
+        ArgumentError, match=r"a comparison names the measure 'accuracy'.*; there are test_accuracy, val_"
+    ):
+        two_arms(comparisons=(Comparison("relu", "tanh", "accuracy"),))
+    with pytest.raises(ArgumentError, match="claim X names dead_units of the arm 'tanh', which has no ReLU"):
+        two_arms(claims=(Claim("X", "words", arms=("tanh",), published=0.1, measure="dead_units"),))
+    blind = Arm("blind", SMALL.replace(validation=0.0, keep="last"))
+    with pytest.raises(
+        ArgumentError, match="claim X names val_loss of the arm 'blind', which has no validation images"
+    ):
+        Study("s", "S", (blind,), claims=(Claim("X", "words", arms=("blind",), published=0.1, measure="val_loss"),))
+    better, loss = is_better("relu", "tanh"), is_equivalent("tanh", "relu", "val_loss")
+    for predicate in (better, all_hold(better, loss), any_reading({"one": loss, "other": all_hold(better)})):
+        claim = Claim("X", "words", arms=("relu", "tanh"), predicate=predicate)
+        with pytest.raises(ArgumentError, match=r"claim X needs the comparison of 'relu' with 'tanh' in test_accuracy"):
+            two_arms(comparisons=(Comparison("tanh", "relu", "val_loss"),), claims=(claim,))
+        both = (Comparison("tanh", "relu"), Comparison("relu", "tanh", "val_loss"))
+        assert two_arms(comparisons=both, claims=(claim,)).claims == (claim,)
 
 
 def test_an_arm_may_have_fewer_seeds() -> None:

@@ -10,8 +10,8 @@ from tests.experiments.made import SMALL
 from tinygrad_mlp.data import Augmentation
 from tinygrad_mlp.experiments.nets import dead_units, make_net, near_zero, roughness
 from tinygrad_mlp.experiments.recipe import Recipe
-from tinygrad_mlp.experiments.runs import Run
-from tinygrad_mlp.experiments.training import load_splits, make_trainer, train_run
+from tinygrad_mlp.experiments.runs import MEASURES, Run
+from tinygrad_mlp.experiments.training import _seed_of, load_splits, make_trainer, train_run
 from tinygrad_mlp.nn import functional as F
 
 
@@ -44,6 +44,7 @@ def test_what_a_run_holds() -> None:
     test = load_splits("synthetic-fashion", "global", 0.2, 0).test
     assert run.measures["test_accuracy"] == np.mean(run.predictions == test.labels)
     assert 0 < run.measures["within_a_step"] < run.measures["near_zero"] < 1  # 1e-4 and 1e-3
+    assert set(run.measures) == set(MEASURES)
     assert run.facts["test_uses"] == 1
     assert run.stop_reason is None
     assert run.measures["diverged"] == 0
@@ -97,6 +98,8 @@ def test_without_validation_the_last_epoch_is_tested() -> None:
 
 
 def test_cross_validation() -> None:
+    assert len({_seed_of(seed, fold) for seed in range(20) for fold in range(10)}) == 200
+    assert [_seed_of(seed, 0) for seed in range(20)] == list(range(20))  # a pair with the run that has no folds
     run = train_run(SMALL.replace(folds=3), 0)
     folds = run.facts["folds"]
     assert len(folds) == run.facts["test_uses"] == 3

@@ -171,9 +171,26 @@ def test_an_altered_file_is_named(folder: Path, name: str) -> None:
     content["files"][name] = hashlib.sha256(path.read_bytes()).hexdigest()
     rewrite(folder, content)
     assert failed(folder) == []
+    assert "texts" in left_out(folder)
     assert [check.subject for check in failed(folder, study=STUDY)] == [f"{name} again"]
     path.unlink()
     assert "cannot be read" in failed(folder)[0].words
+
+
+def left_out(folder: Path) -> list[str]:
+    """What is not computed without the study's code."""
+    return [check.subject for check in verify(folder) if check.left_out]
+
+
+def test_what_is_left_out_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert not any(check.left_out for check in verify(folder, study=STUDY))
+    names = left_out(folder)
+    assert {"table claims", "texts"} < set(names)
+    assert main(["verify", str(folder)]) == 0
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert f"what was computed is as reported; {len(names)} left something out" in last
+    assert last.endswith("(the study's code judges these: --study FILE)")
+    assert [line.split("  ", 1)[1].split(":")[0].strip() for line in lines if line.startswith("part")] == names
 
 
 def manifest(folder: Path) -> dict[str, Any]:
@@ -193,6 +210,7 @@ def test_a_number_that_the_runs_do_not_give_is_named(folder: Path) -> None:
         rewrite(folder, content)
         if before["id"].split("/")[0] == "extra":
             assert failed(folder) == []
+            assert "table study-extra" in left_out(folder)
         wrong = failed(folder, study=STUDY)
         assert len(wrong) == 1
         assert before["id"] in wrong[0].words
@@ -209,6 +227,7 @@ def test_a_sentence_is_judged_anew_by_the_code(folder: Path) -> None:
     verdict["words"] = "not reproduced"
     rewrite(folder, content)
     assert failed(folder) == []
+    assert "table claims" in left_out(folder)
     (check,) = failed(folder, study=STUDY)
     assert "claims/3/verdict" in check.words
 
@@ -342,8 +361,8 @@ def test_the_study_of_a_file(tmp_path: Path) -> None:
 def test_the_command(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", str(folder)]) == 0
     output = capsys.readouterr().out
-    assert "all is as reported" in output
-    assert "ok      table claims" in output
+    assert "what was computed is as reported" in output and "all is as reported" not in output
+    assert "part    table claims" in output and "ok      table arms" in output
     (folder / "report.md").write_text("other")
     assert main(["verify", str(folder), "--verbose"]) == 1
     output = capsys.readouterr().out

@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Claim",
+    "Comparing",
     "Finding",
     "Predicate",
     "Reading",
     "Verdict",
     "VerdictWord",
     "all_hold",
+    "comparisons_of",
     "is_better",
     "is_equivalent",
     "judge",
@@ -41,6 +43,23 @@ class Finding:
 
 
 Predicate: TypeAlias = "Callable[[Results], Finding]"
+
+
+@dataclass(frozen=True)
+class Comparing:
+    """A predicate, and the comparisons that it reads: (first, second, measure), which its study has to list."""
+
+    predicate: Predicate
+    comparisons: tuple[tuple[str, str, str], ...]
+
+    def __call__(self, results: Results) -> Finding:
+        """What the predicate finds."""
+        return self.predicate(results)
+
+
+def comparisons_of(*predicates: Predicate | None) -> tuple[tuple[str, str, str], ...]:
+    """All that these read, as far as they say."""
+    return tuple(one for predicate in predicates if isinstance(predicate, Comparing) for one in predicate.comparisons)
 
 
 @dataclass(frozen=True)
@@ -187,7 +206,7 @@ def is_better(first: str, second: str, measure: str = "test_accuracy") -> Predic
         verdict: VerdictWord = "undecided" if found == "undecided" else decided
         return Finding(verdict, difference_words(results, first, second, measure))
 
-    return predicate
+    return Comparing(predicate, ((first, second, measure),))
 
 
 def is_equivalent(first: str, second: str, measure: str = "test_accuracy") -> Predicate:
@@ -204,7 +223,7 @@ def is_equivalent(first: str, second: str, measure: str = "test_accuracy") -> Pr
             return Finding(verdict, words)
         return Finding("reproduced", words + (", within the margin" if found.verdict != "equivalent" else ""))
 
-    return predicate
+    return Comparing(predicate, ((first, second, measure),))
 
 
 def all_hold(*predicates: Predicate) -> Predicate:
@@ -219,7 +238,7 @@ def all_hold(*predicates: Predicate) -> Predicate:
                 return Finding(verdict, words)
         return Finding("reproduced", words)
 
-    return predicate
+    return Comparing(predicate, comparisons_of(*predicates))
 
 
 def difference_words(results: Results, first: str, second: str, measure: str = "test_accuracy") -> str:

@@ -46,8 +46,7 @@ def main(study: Study, argv: Sequence[str]) -> int:
     command = shlex.join(["python", *sys.argv[:1], *argv])
     start = time.perf_counter()
     try:
-        if args.only is not None and args.publish is not None:
-            raise ArgumentError("--publish with --only: it would take the place of the whole study's numbers")
+        _check_publish(study, args)
         part = study if args.only is None else study.with_claims(args.only)
         part = part.quick() if args.quick else part
         out: Path = args.out or Path("runs", study.name + ("-quick" if args.quick else ""))
@@ -60,13 +59,26 @@ def main(study: Study, argv: Sequence[str]) -> int:
         write_report(results, report, command=command, runs=out / "runs")
         if args.publish is not None:
             write_summary(results, args.publish, command=command)
-    except TinygradError as error:
+    except (TinygradError, OSError) as error:  # the latter: a folder or file of the report cannot be written
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"\ninterrupted; finished runs are kept. To go on:\n  {command}", file=sys.stderr)
         return 130
     return _say(results, report, seconds)
+
+
+def _check_publish(study: Study, args: argparse.Namespace) -> None:
+    """Raise `ArgumentError` where part of a study would take the place of the whole."""
+    if args.publish is None:
+        return
+    for flag, is_part in (
+        ("--only", args.only is not None),
+        ("--quick", args.quick),
+        (f"--seeds {args.seeds}", args.seeds is not None and args.seeds < study.seeds),
+    ):
+        if is_part:
+            raise ArgumentError(f"--publish with {flag}: it would take the place of the whole study's numbers")
 
 
 def _parser(study: Study) -> argparse.ArgumentParser:

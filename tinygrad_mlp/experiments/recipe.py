@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, cast, get_args
@@ -19,6 +20,8 @@ __all__ = ["DATA", "Recipe"]
 
 DATA = ("fashion-mnist", "mnist", "synthetic-fashion")
 _SIDE = 28  # pixels of an image of each of them, which pools halve
+_IMAGES = 60_000  # to train on and to hold out, in each of them
+_MOST = 10**9  # weights: with gradients and an optimizer's state some 16 GB
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,8 +213,27 @@ class Recipe:
         chooses = self.patience is not None or self.keep == "best"
         if chooses and self.validation == 0 and self.folds is None:
             raise _wrong("validation", self.validation, "more than 0, since patience and keep='best' look at it")
-        if self.folds is not None and self.limit is not None and self.folds > self.limit:
-            raise _wrong("folds", self.folds, f"at most limit={self.limit}")
+        self._check_images()
+        if self.stop_on != "loss" and self.patience is None:
+            raise _wrong("stop_on", self.stop_on, "'loss' where patience=None stops nothing")
+        if self.batch_norm is not None and not (self.hidden or self.conv):
+            raise _wrong("batch_norm", self.batch_norm, "None where hidden=() and conv=() have no layer for it")
+        if self.dropout and not self.hidden:
+            raise _wrong("dropout", self.dropout, "0 where hidden=() has no layer")
+        first = self.conv[-1] if self.conv else _SIDE * _SIDE  # with a pool or without, at least so many inputs
+        if sum(ins * outs for ins, outs in itertools.pairwise((first, *self.hidden, 10))) > _MOST:
+            raise _wrong("hidden", self.hidden, f"at most {_MOST:,} weights")
+
+    def _check_images(self) -> None:
+        """Whether the data set has as many images as are asked for."""
+        held_out = 0 if self.folds is not None else round(self.validation * _IMAGES)
+        if self.folds is None and self.validation and not 0 < held_out < _IMAGES:
+            raise _wrong("validation", self.validation, f"0, or a part of {_IMAGES:,} images that leaves some for both")
+        if self.limit is not None and self.limit > _IMAGES - held_out:
+            raise _wrong("limit", self.limit, f"at most the {_IMAGES - held_out:,} images that are not held out")
+        if self.folds is not None and self.folds > (self.limit or _IMAGES):
+            what = f"limit={self.limit}" if self.limit else f"the {_IMAGES:,} images"
+            raise _wrong("folds", self.folds, f"at most {what}")
 
 
 def _check_choice(name: str, value: object, known: Iterable[object]) -> None:

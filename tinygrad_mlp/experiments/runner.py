@@ -80,7 +80,7 @@ def run(
     live = make_live(jobs, store, progress)
     failed: list[Failure] = []
     if left:
-        store.folder.mkdir(parents=True, exist_ok=True)
+        _make_folder(store.folder)
         pool = executor or WorkerPool(workers, store.folder)
         keys = {job.key for job in left.values()}
         processes = min(pool.workers, len(keys)) if isinstance(pool, WorkerPool) else None
@@ -89,6 +89,13 @@ def run(
         if executor is None:
             pool.shutdown()
     return load_results(study, store, seeds, failed)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CheckpointError(f"{folder}: the folder for runs cannot be made ({error.strerror or error})") from error
 
 
 def _jobs(study: Study, seeds: int, store: RunStore) -> dict[tuple[str, int], Job]:

@@ -22,10 +22,29 @@ from tinygrad_mlp.experiments.recipe import Recipe
 from tinygrad_mlp.train.checkpoint import write_atomically
 from tinygrad_mlp.train.history import Row
 
-__all__ = ["Run", "RunStore", "code_version", "data_sha256", "hash_of_files", "run_key"]
+__all__ = ["MEASURES", "Run", "RunStore", "code_version", "data_sha256", "hash_of_files", "run_key"]
 
 _FORMAT = "tinygrad_mlp run 1"
 # What a run's bits depend on. Not the rest: a better figure or progress bar leaves finished runs as they are.
+MEASURES = (
+    "test_accuracy",
+    "val_accuracy",
+    "train_accuracy",
+    "test_loss",
+    "val_loss",
+    "train_loss",
+    "epochs",
+    "best_epoch",
+    "parameters",
+    "seconds",
+    "diverged",
+    "dead_units",
+    "near_zero",
+    "within_a_step",
+    "roughness",
+)
+"""What each run measures; those of validation only where images are held out, dead units only of ReLU nets."""
+
 _NUMERIC = ("kernels", "autodiff", "nn", "optim", "data", "train")
 
 

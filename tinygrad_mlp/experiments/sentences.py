@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinygrad_mlp.errors import ArgumentError
-from tinygrad_mlp.experiments.claims import Finding, Predicate, VerdictWord
+from tinygrad_mlp.experiments.claims import Comparing, Finding, Predicate, VerdictWord, comparisons_of
 from tinygrad_mlp.experiments.statistics import Summary, summarize
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def any_reading(readings: Mapping[str, Predicate]) -> Predicate:
             verdict = "reproduced"
         return Finding(verdict, f"of {len(findings)} readings {words}", tuple(findings.items()))
 
-    return predicate
+    return Comparing(predicate, comparisons_of(*readings.values()))
 
 
 def _place(summary: Summary, low: float, high: float) -> VerdictWord:

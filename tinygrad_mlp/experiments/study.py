@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from tinygrad_mlp.errors import ArgumentError
+from tinygrad_mlp.experiments.claims import comparisons_of
 from tinygrad_mlp.experiments.recipe import Recipe
+from tinygrad_mlp.experiments.runs import MEASURES
 from tinygrad_mlp.names import did_you_mean
 from tinygrad_mlp.optim.checks import check_count
 
@@ -89,7 +91,8 @@ class Study:
     source, notes:
         What is reproduced, and what a reader should know.
 
-    Raises `ArgumentError` for arms of the same name, and for names of arms that do not exist.
+    Raises `ArgumentError` for arms of the same name, for names of arms and measures that do not exist, and for a claim
+    of a comparison that is not listed.
 
     >>> study = Study("width", "How wide?", tuple(Arm(f"{n} units", Recipe(hidden=(n,))) for n in (32, 64, 128)))
     >>> results = experiments.run(study)
@@ -120,11 +123,21 @@ class Study:
             if used:
                 raise ArgumentError(f"Study {self.name}: two {what} are called {used[0]!r}")
         for comparison in self.comparisons:
-            self._check(comparison.first, "a comparison")
-            self._check(comparison.second, "a comparison")
+            for name in (comparison.first, comparison.second):
+                self._check(name, "a comparison")
+                self._check_measure(comparison.measure, name, "a comparison")
+        listed = {(one.first, one.second, one.measure) for one in self.comparisons}
         for claim in self.claims:
             for name in claim.arms:
                 self._check(name, f"claim {claim.id}")
+                if claim.published is not None:
+                    self._check_measure(claim.measure, name, f"claim {claim.id}")
+            for first, second, measure in comparisons_of(claim.predicate):
+                if not {(first, second, measure), (second, first, measure)} & listed:
+                    raise ArgumentError(
+                        f"Study {self.name}: claim {claim.id} needs the comparison of {first!r} with {second!r} in "
+                        f"{measure}, which is not listed; say beforehand what is to be compared: Study(comparisons=...)"
+                    )
         for figure in self.curves:
             for name in figure.arms:
                 self._check(name, f"the curves {figure.title!r}")
@@ -134,6 +147,24 @@ class Study:
         if name not in names:
             raise ArgumentError(
                 f"Study {self.name}: {where} names the arm {name!r}{did_you_mean(name, names)}; there are {names}"
+            )
+
+    def _check_measure(self, measure: str, arm: str, where: str) -> None:
+        """Raise unless runs of the arm will have this measure."""
+        if measure not in MEASURES:
+            raise ArgumentError(
+                f"Study {self.name}: {where} names the measure {measure!r}{did_you_mean(measure, MEASURES)}; there are "
+                f"{', '.join(MEASURES)}"
+            )
+        recipe = self[arm].recipe
+        without = ""
+        if measure.startswith("val_") and recipe.validation == 0 and recipe.folds is None:
+            without = "validation images"
+        elif measure == "dead_units" and (recipe.activation != "relu" or not (recipe.hidden or recipe.conv)):
+            without = "ReLU"
+        if without:
+            raise ArgumentError(
+                f"Study {self.name}: {where} names {measure} of the arm {arm!r}, which has no {without}"
             )
 
     def __getitem__(self, name: str) -> Arm:

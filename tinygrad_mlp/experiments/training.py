@@ -60,7 +60,7 @@ def train_run(recipe: Recipe, seed: int) -> Run:
     weights that were kept until then. Raises `DataError` for missing data.
     """
     start = time.perf_counter()
-    nets = [_train_net(recipe, seed + fold, *parts) for fold, parts in enumerate(_parts(recipe, seed))]
+    nets = [_train_net(recipe, _seed_of(seed, fold), *parts) for fold, parts in enumerate(_parts(recipe, seed))]
     best = min(nets, key=lambda net: net["measures"].get("val_loss", 0.0))  # one net alone may have no validation
     names = nets[0]["measures"]
     measures = {name: float(np.mean([net["measures"][name] for net in nets])) for name in names}
@@ -82,6 +82,11 @@ def train_run(recipe: Recipe, seed: int) -> Run:
         nets[0]["stop_reason"],
         facts,
     )
+
+
+def _seed_of(seed: int, fold: int) -> int:
+    """Another one for each fold, lest runs of neighbouring seeds share weights; the first fold has it as it is."""
+    return seed if fold == 0 else int(np.random.SeedSequence((seed, fold)).generate_state(1)[0])
 
 
 def _without_nan(measures: Mapping[str, float]) -> dict[str, float | None]:

@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from tinygrad_mlp.kernels.simd import TARGET
 from tinygrad_mlp.kernels.threads import get_num_threads
 
 __all__ = ["describe_machine", "describe_origin"]
@@ -23,6 +24,7 @@ def describe_machine() -> dict[str, Any]:
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
         "platform": platform.platform(),
         "cpu": _cpu(),
+        "target": f"vectors of {TARGET.vector_bytes} bytes",
         "logical_cpus": os.cpu_count(),
         "threads": get_num_threads(),
         "command": sys.argv,

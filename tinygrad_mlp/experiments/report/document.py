@@ -23,7 +23,7 @@ __all__ = ["HOW_TO_JUDGE", "VERIFY", "Document", "Section", "make_document"]
 
 Block: TypeAlias = "Table | Picture"
 
-VERIFY = "python -m tinygrad_mlp verify ."
+VERIFY = "python -m tinygrad_mlp verify . --study FILE"
 
 HOW_TO_JUDGE = (
     (

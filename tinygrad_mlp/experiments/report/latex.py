@@ -49,19 +49,25 @@ def latex_table(table: Table) -> str:
 
 def _float(table: Table, rows: Sequence[tuple[Cell, ...]], heading: str) -> str:
     columns = "".join(_column(table, place) for place in range(len(table.columns)))
-    body = "\n".join(" & ".join(escape(cell.words) for cell in row) + r" \\" for row in rows)
+    body = "\n".join(_row([cell.words for cell in row]) for row in rows)
     return rf"""\begin{{table}}[htbp]
 \centering
 {heading}\resizebox{{\ifdim\width>\linewidth \linewidth\else \width\fi}}{{!}}{{%
 \begin{{tabular}}{{@{{}}{columns}@{{}}}}
 \toprule
-{" & ".join(escape(words) for words in table.columns)} \\
+{_row(table.columns)}
 \midrule
 {body}
 \bottomrule
 \end{{tabular}}}}
 \end{{table}}
 """
+
+
+def _row(cells: Sequence[str]) -> str:
+    """A line of the table. LaTeX would take a [ or * at its beginning for an argument of what ends the line before."""
+    words = " & ".join(map(escape, cells))
+    return ("{}" if words.startswith(("[", "*")) else "") + words + r" \\"
 
 
 def _pages(table: Table) -> Iterator[list[tuple[Cell, ...]]]:

@@ -44,7 +44,10 @@ def render_markdown(document: Document, pictures: bool = True) -> str:
     lines += ["## Settings", escape(document.settings)]
     lines.append("\n".join(f"- {escape(line)}" for line in document.settings_lines))
     lines += ["## How claims are judged", *(f"**{escape(what)}** {escape(words)}" for what, words in HOW_TO_JUDGE)]
-    lines.append(f"Every number can be computed again from its runs, in the folder of this report: `{VERIFY}`")
+    lines.append(
+        f"Every number can be computed again from its runs, in the folder of this report: `{VERIFY}`, where FILE is "
+        "the Python file of the study; without it, sentences are not judged again."
+    )
     return "\n\n".join(lines) + "\n"
 
 

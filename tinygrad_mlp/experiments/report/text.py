@@ -64,6 +64,13 @@ _FORMULAE = {
     "²": "^2",
     "³": "^3",
     "°": r"^\circ",
+    "′": r"^\prime",
+    "″": r"^{\prime\prime}",
+    "≪": r"\ll",
+    "≫": r"\gg",
+    "∈": r"\in",
+    **{letter: f"^{digit}" for letter, digit in zip("⁰¹⁴⁵⁶⁷⁸⁹⁺⁻", "01456789+-", strict=True)},
+    **{letter: f"_{digit}" for letter, digit in zip("₀₁₂₃₄₅₆₇₈₉", "0123456789", strict=True)},
     **{letter: rf"\{name}" for letter, name in zip("αβγδεζηθικλμνξπρστυφχψωΔΣΩ", _GREEK.split(), strict=True)},
 }
 
