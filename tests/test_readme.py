@@ -129,7 +129,7 @@ def test_the_imports_of_a_ported_script_have_what_their_comment_names() -> None:
 
 
 def test_what_there_is_and_what_not() -> None:
-    rooms = {"layers": [nn], "optimizers": [optim], "schedules": [optim.lr_scheduler]}
+    rooms = {"layers": [nn], "losses": [nn], "optimizers": [optim], "schedules": [optim.lr_scheduler]}
     for row, places in rooms.items():
         (line,) = re.findall(rf"^\| {row} \|(.*)\|$", README, re.MULTILINE)
         there, _, missing = line.partition("Not here:")
