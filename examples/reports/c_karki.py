@@ -151,6 +151,13 @@ def batch_deviation(results: Results, run: Run) -> float:
     return float(right[:whole].reshape(-1, TEST_BATCH).mean(axis=1).std(ddof=1))
 
 
+def decided_by_several(results: Results, arms: tuple[str, ...], holds: bool, words: str) -> Finding:
+    """A sentence about means: undecided after a single run."""
+    if any(len(results.of(arm)) < 2 for arm in arms):
+        return Finding("undecided", f"{words} (one run)")
+    return Finding("reproduced" if holds else "not reproduced", words)
+
+
 def within_batches(*arms: str) -> Predicate:
     """Each arm's mean test accuracy within the deviation over test batches of each other's: so wide that much is."""
 
@@ -159,7 +166,7 @@ def within_batches(*arms: str) -> Predicate:
         deviation = float(np.mean([batch_deviation(results, run) for arm in arms for run in results.of(arm)]))
         spread = max(means) - min(means)
         words = f"{100 * spread:.2f} points apart at most; deviation over test batches {100 * deviation:.2f} points"
-        return Finding("reproduced" if spread <= deviation else "not reproduced", words)
+        return decided_by_several(results, arms, spread <= deviation, words)
 
     return predicate
 
@@ -192,7 +199,7 @@ def test_is_near_validation(arm: str) -> Predicate:
         deviation = float(np.mean([batch_deviation(results, run) for run in results.of(arm)]))
         difference = float(np.mean([val_less_test(run) for run in results.of(arm)]))
         words = f"{arm}: validation less test {100 * difference:+.2f} points; deviation {100 * deviation:.2f} points"
-        return Finding("reproduced" if abs(difference) <= deviation else "not reproduced", words)
+        return decided_by_several(results, (arm,), abs(difference) <= deviation, words)
 
     return predicate
 

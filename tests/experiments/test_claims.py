@@ -182,6 +182,15 @@ def test_several_sentences(parts: list, expected: str) -> None:
     assert all(f"it is {word}" in found.words for word in parts)
 
 
+@pytest.mark.parametrize(("left", "together"), [((3, 8), 8), ((3, None), None)])
+def test_several_sentences_need_the_most_seeds_of_all(left: tuple[int | None, ...], together: int | None) -> None:
+    predicates = [lambda results, count=count: Finding("undecided", "open", more_seeds=count) for count in left]
+    sure = [lambda results: Finding("reproduced", "sure")]
+    results = made_results(two_arms(), {"relu": NEAR, "tanh": NEAR})
+    assert all_hold(*predicates, *sure)(results).more_seeds == together
+    assert all_hold(*predicates, lambda results: Finding("not reproduced", "no"))(results).more_seeds is None
+
+
 def test_what_was_not_listed_is_not_compared() -> None:
     results = made_results(two_arms(), {"relu": NEAR, "tanh": NEAR})
     with pytest.raises(ArgumentError, match="say beforehand"):

@@ -106,6 +106,19 @@ def test_readings(verdicts: tuple[str, str], together: str) -> None:
     assert f"{verdicts[1]}: " in finding.words
 
 
+def test_what_is_undecided_says_how_many_more_seeds_may_decide_it() -> None:
+    def lead(run: Run) -> float:
+        return (0.01, -0.002, 0.012, 0.001)[run.seed]
+
+    finding = lies("lead", ("relu",), lead, low=0.0)(results())
+    assert finding.verdict == "undecided" and finding.more_seeds is not None
+    assert finding.words.endswith(f", expected at least +0 (about {finding.more_seeds} more seeds)")
+    certain = lies("lead", ("relu",), accuracy, low=0.5)
+    assert certain(results()).more_seeds is None
+    readings = any_reading({"one": lies("lead", ("relu",), lead, low=0.0), "other": certain})(results())
+    assert readings.words == f"of 2 readings undecided: one (about {finding.more_seeds} more seeds); reproduced: other"
+
+
 def test_columns() -> None:
     run = results().of("relu")[0]
     np.testing.assert_allclose(column(run, "train_loss"), [1, 1 / 2, 1 / 3])

@@ -21,6 +21,7 @@ from tinygrad_mlp.experiments.statistics import (
     holm,
     judge_published,
     mcnemar,
+    seeds_to_place,
     sign_flip_p,
     summarize,
 )
@@ -576,3 +577,26 @@ def test_the_package_leaves_scipys_statistics_until_they_are_needed():
     code = "import sys, tinygrad_mlp, tinygrad_mlp.experiments.statistics; print(*sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"scipy.stats", "scipy.special"} & set(result.stdout.split())
+
+
+# How many more seeds
+
+
+def test_so_many_more_seeds_place_a_mean_four_times_of_five():
+    """By counting: samples of the size that is named, of the mean and deviation so far, are placed in 80 %."""
+    so_far = summarize(runs(0.012, 0.02, 6))
+    assert so_far.low < 0 < so_far.high
+    more = seeds_to_place(so_far, 0.0, math.inf)
+    assert more is not None
+    samples = np.random.default_rng(0).normal(0.012, 0.02, (2000, 6 + more))
+    placed = np.mean([summarize(sample).low > 0 for sample in samples])
+    assert 0.77 < placed < 0.87
+    few = np.mean([summarize(sample[: 6 + more // 2]).low > 0 for sample in samples])
+    assert few < 0.65
+
+
+def test_more_seeds_where_they_cannot_be_said():
+    assert seeds_to_place(summarize([0.5]), 0.0, 1.0) is None
+    assert seeds_to_place(summarize(runs(0.0, 1.0, 6)), 0.0, math.inf) is None  # on the bound
+    inside, outside = summarize(runs(0.9, 0.2, 6)), summarize(runs(1.1, 0.2, 6))
+    assert seeds_to_place(inside, 0.0, 1.0) == seeds_to_place(outside, 0.0, 1.0) == seeds_to_place(outside, 1.0, 2.0)

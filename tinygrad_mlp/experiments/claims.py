@@ -35,11 +35,15 @@ _WHOLE = 0.5  # epochs and the like are whole numbers
 
 @dataclass(frozen=True)
 class Finding:
-    """What a predicate found: a verdict, and in words why; of a sentence with several readings, also for each."""
+    """What a predicate found: a verdict, and in words why; of a sentence with several readings, also for each.
+
+    `more_seeds` is about how many more would decide what is undecided, as far as that can be said.
+    """
 
     verdict: VerdictWord
     words: str
     readings: tuple[tuple[str, Finding], ...] = ()
+    more_seeds: int | None = None
 
 
 Predicate: TypeAlias = "Callable[[Results], Finding]"
@@ -201,10 +205,10 @@ def is_better(first: str, second: str, measure: str = "test_accuracy") -> Predic
     """
 
     def predicate(results: Results) -> Finding:
-        found = results.comparison(first, second, measure).verdict
-        decided: VerdictWord = "reproduced" if found == "better" else "not reproduced"
-        verdict: VerdictWord = "undecided" if found == "undecided" else decided
-        return Finding(verdict, difference_words(results, first, second, measure))
+        found = results.comparison(first, second, measure)
+        decided: VerdictWord = "reproduced" if found.verdict == "better" else "not reproduced"
+        verdict: VerdictWord = "undecided" if found.verdict == "undecided" else decided
+        return Finding(verdict, difference_words(results, first, second, measure), more_seeds=found.more_seeds)
 
     return Comparing(predicate, ((first, second, measure),))
 
@@ -220,7 +224,7 @@ def is_equivalent(first: str, second: str, measure: str = "test_accuracy") -> Pr
         verdict: VerdictWord = "undecided" if found.verdict == "undecided" else "not reproduced"
         words = difference_words(results, first, second, measure)
         if not found.inside:
-            return Finding(verdict, words)
+            return Finding(verdict, words, more_seeds=found.more_seeds)
         return Finding("reproduced", words + (", within the margin" if found.verdict != "equivalent" else ""))
 
     return Comparing(predicate, ((first, second, measure),))
@@ -233,9 +237,11 @@ def all_hold(*predicates: Predicate) -> Predicate:
         findings = [one(results) for one in predicates]
         words = "; ".join(finding.words for finding in findings)
         verdicts = {finding.verdict for finding in findings}
+        left = [finding.more_seeds for finding in findings if finding.verdict == "undecided"]
+        more = max((count for count in left if count is not None), default=None) if None not in left else None
         for verdict in ("not reproduced", "undecided", "underspecified"):
             if verdict in verdicts:
-                return Finding(verdict, words)
+                return Finding(verdict, words, more_seeds=more if verdict == "undecided" else None)
         return Finding("reproduced", words)
 
     return Comparing(predicate, comparisons_of(*predicates))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tinygrad_mlp.errors import ArgumentError
 from tinygrad_mlp.experiments.claims import Comparing, Finding, Predicate, VerdictWord, comparisons_of
-from tinygrad_mlp.experiments.statistics import Summary, summarize
+from tinygrad_mlp.experiments.statistics import Summary, seeds_to_place, summarize
 
 if TYPE_CHECKING:
     from tinygrad_mlp.experiments.results import Results
@@ -84,8 +84,10 @@ def lies(
         if not len(finite):
             return Finding("undecided", f"{what}: no seed gives it{left_out}")
         summary = summarize(finite)
-        words = f"{what}: {_interval(summary, points)}, expected {_region(low, high, points)}{left_out}"
-        return Finding(_place(summary, low, high), words)
+        verdict = _place(summary, low, high)
+        more = seeds_to_place(summary, low, high) if verdict == "undecided" else None
+        words = f"{what}: {_interval(summary, points)}, expected {_region(low, high, points)}{left_out}{_seeds(more)}"
+        return Finding(verdict, words, more_seeds=more)
 
     return predicate
 
@@ -119,7 +121,7 @@ def any_reading(readings: Mapping[str, Predicate]) -> Predicate:
         findings = {name: one(results) for name, one in readings.items()}
         by: dict[VerdictWord, list[str]] = {}
         for name, finding in findings.items():
-            by.setdefault(finding.verdict, []).append(name)
+            by.setdefault(finding.verdict, []).append(name + _seeds(finding.more_seeds))
         words = "; ".join(f"{verdict}: {', '.join(names)}" for verdict, names in by.items())
         verdict: VerdictWord = next(iter(by)) if len(by) == 1 else "underspecified"
         if "undecided" in by:
@@ -129,6 +131,10 @@ def any_reading(readings: Mapping[str, Predicate]) -> Predicate:
         return Finding(verdict, f"of {len(findings)} readings {words}", tuple(findings.items()))
 
     return Comparing(predicate, comparisons_of(*readings.values()))
+
+
+def _seeds(more: int | None) -> str:
+    return "" if more is None else f" (about {more} more seeds)"
 
 
 def _place(summary: Summary, low: float, high: float) -> VerdictWord:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import mean, stdev  # exact: the deviation of equal values is 0, not a rounding error
 from typing import Any, Literal, TypeAlias, TypeVar, get_args
@@ -27,6 +27,7 @@ __all__ = [
     "holm",
     "judge_published",
     "mcnemar",
+    "seeds_to_place",
     "sign_flip_p",
     "summarize",
 ]
@@ -368,8 +369,31 @@ def _more_seeds(so_far: Summary, margin: float, level: float) -> int | None:
         to_fit = _t_quantile((1 + CONFIDENCE) / 2, pairs - 1) + _t_quantile((1 + POWER) / 2, pairs - 1)
         return (to_find * error < effect and _least_p(pairs) < level) or to_fit * error < margin - effect
 
+    return _least_more(so_far.n, decides)
+
+
+def seeds_to_place(so_far: Summary, low: float, high: float) -> int | None:
+    """About how many more seeds bring the 95 % interval of the mean to one side of the bounds that it lies across.
+
+    N - n for the least N with (t(0.975) + t(0.8))·s / √N below the distance of the mean from the nearer bound: a mean
+    that stays where it is, is then placed with probability 0.8. A forecast as that of `compare`; None with one seed, or
+    where N - n would exceed 10,000.
+    """
+    if so_far.n < 2:
+        return None
+    distance = min(abs(so_far.mean - low), abs(so_far.mean - high))
+
+    def decides(seeds: int) -> bool:
+        quantiles = _t_quantile((1 + CONFIDENCE) / 2, seeds - 1) + _t_quantile(POWER, seeds - 1)
+        return quantiles * so_far.sd / math.sqrt(seeds) < distance
+
+    return _least_more(so_far.n, decides)
+
+
+def _least_more(count: int, decides: Callable[[int], bool]) -> int | None:
+    """How many more than `count` the least number is that decides; once one does, all greater ones do."""
     more = range(1, MOST_PAIRS + 1)
-    place = bisect_left(more, True, key=lambda extra: decides(so_far.n + extra))
+    place = bisect_left(more, True, key=lambda extra: decides(count + extra))
     return more[place] if place < len(more) else None
 
 
