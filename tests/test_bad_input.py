@@ -61,6 +61,21 @@ WRONG_SHAPES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], str]] = 
         (5, 4),
         "Conv2d: input has shape (5, 4), expected (N, 4, H, W) or (4, H, W)",
     ),
+    "ConvTranspose1d": (
+        lambda: nn.ConvTranspose1d(4, 3, 2),
+        (5, 3, 6),
+        "ConvTranspose1d: input has shape (5, 3, 6), expected (N, 4, L) or (4, L)",
+    ),
+    "ConvTranspose2d": (
+        lambda: nn.ConvTranspose2d(4, 3, 2),
+        (5, 4),
+        "ConvTranspose2d: input has shape (5, 4), expected (N, 4, H, W) or (4, H, W)",
+    ),
+    "MaxPool1d": (lambda: nn.MaxPool1d(7), (5, 4), "max_pool1d: a window of 7 is larger than the padded sequence of 4"),
+    "AvgPool1d": (lambda: nn.AvgPool1d(2), (5,), "avg_pool1d: input has shape (5,), expected (N, C, L) or (C, L)"),
+    "AdaptiveAvgPool1d": (lambda: nn.AdaptiveAvgPool1d(2), (5,), "adaptive_avg_pool1d: input has shape (5,), expected"),
+    "Upsample": (lambda: nn.Upsample(2), (5, 4), "interpolate: input has shape (5, 4), expected (N, C, H, W) or (N, C"),
+    "PReLU": (lambda: nn.PReLU(3), (5, 4), "prelu: weight has shape (3,), expected (1,) or (4,) for (5, 4)"),
     "ResidualBlock": (
         lambda: nn.ResidualBlock(4),
         (5, 6),

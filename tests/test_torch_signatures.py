@@ -205,6 +205,16 @@ FUNCTIONAL = {
     "logsigmoid": "input",
     "max_pool2d": "input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False",
     "mse_loss": f"{LOSS}, weight=None",
+    "adaptive_avg_pool1d": "input, output_size",
+    "avg_pool1d": "input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True",
+    **dict.fromkeys(
+        ("conv_transpose1d", "conv_transpose2d"),
+        "input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1",
+    ),
+    "interpolate": "input, size=None, scale_factor=None, mode='nearest', align_corners=None, "
+    "recompute_scale_factor=None, antialias=False",
+    "max_pool1d": "input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False",
+    "prelu": "input, weight",
     "nll_loss": "input, target, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction='mean'",
     "normalize": "input, p=2.0, dim=1, eps=1e-12",
     "one_hot": "tensor, num_classes=-1",
@@ -252,12 +262,21 @@ WEIGHED = "weight=None, size_average=None, ignore_index=-100, reduce=None, reduc
 NN = {
     **dict.fromkeys(("BatchNorm1d", "BatchNorm2d"), NORM),
     **dict.fromkeys(("Conv1d", "Conv2d"), CONV),
+    **dict.fromkeys(
+        ("ConvTranspose1d", "ConvTranspose2d"),
+        "in_channels, out_channels, kernel_size, stride=1, padding=0, output_padding=0, groups=1, bias=True, "
+        f"dilation=1, padding_mode='zeros', {LINEAR}",
+    ),
     **dict.fromkeys(("Dropout", "Dropout1d", "Dropout2d"), "p=0.5, inplace=False"),
+    **dict.fromkeys(("MaxPool1d", "MaxPool2d"), f"{POOL}, dilation=1, return_indices=False, ceil_mode=False"),
+    **dict.fromkeys(("AdaptiveAvgPool1d", "AdaptiveAvgPool2d"), "output_size"),
+    "AvgPool1d": f"{POOL}, ceil_mode=False, count_include_pad=True",
+    "PReLU": f"num_parameters=1, init=0.25, {LINEAR}",
+    "Upsample": "size=None, scale_factor=None, mode='nearest', align_corners=None, recompute_scale_factor=None",
     **dict.fromkeys(("CircularPad2d", "ReflectionPad2d", "ReplicationPad2d", "ZeroPad2d"), "padding"),
     **dict.fromkeys(("LogSigmoid", "Module", "Sigmoid", "Tanh"), ""),
     **dict.fromkeys(("LogSoftmax", "Softmax"), "dim=None"),
     **dict.fromkeys(("ReLU", "SiLU"), "inplace=False"),
-    "AdaptiveAvgPool2d": "output_size",
     "AvgPool2d": f"{POOL}, ceil_mode=False, count_include_pad=True, divisor_override=None",
     "BCELoss": f"weight=None, {OLD_LOSS}",
     "BCEWithLogitsLoss": f"weight=None, {OLD_LOSS}, pos_weight=None",
@@ -277,7 +296,6 @@ NN = {
     "LeakyReLU": "negative_slope=0.01, inplace=False",
     "Linear": f"in_features, out_features, bias=True, {LINEAR}",
     "MSELoss": OLD_LOSS,
-    "MaxPool2d": f"{POOL}, dilation=1, return_indices=False, ceil_mode=False",
     "ModuleDict": "modules=None",
     "ModuleList": "modules=None",
     "NLLLoss": WEIGHED,
@@ -325,6 +343,7 @@ TORCH = {"tg": TG, "Tensor": TENSOR, "F": FUNCTIONAL, "init": INIT, "utils": UTI
 
 NOT_HERE = {
     **{f"nn.{name}": "size_average reduce" for name, text in NN.items() if "size_average" in text},
+    "nn.Upsample": "recompute_scale_factor",
     "nn.Embedding": "max_norm norm_type scale_grad_by_freq sparse _weight _freeze",
     "Tensor.backward": "inputs",
     "Tensor.bincount": "weights",
@@ -339,6 +358,7 @@ NOT_HERE = {
     "F.cross_entropy": "size_average reduce",
     "F.embedding": "max_norm norm_type scale_grad_by_freq sparse",
     "F.huber_loss": "weight",
+    "F.interpolate": "recompute_scale_factor antialias",
     "F.kl_div": "size_average reduce",
     "F.l1_loss": "size_average reduce weight",
     "F.log_softmax": "_stacklevel",

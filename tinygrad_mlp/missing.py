@@ -14,10 +14,6 @@ from tinygrad_mlp.names import did_you_mean
 __all__ = ["explain", "getter", "instead", "mark_absent"]
 
 _NO_GPU = "there is no GPU here"
-_ENLARGED = (
-    "a net that enlarges images by x.unsqueeze(3).unsqueeze(5).expand(-1, -1, -1, 2, -1, 2).flatten(4).flatten(2, 3), "
-    "which doubles height and width,"
-)
 _ONE_PROCESS = "batches are made in this process, so leave it out"
 
 _OF_OPS = "write it with ops: nn.Linear, matmul, softmax, sigmoid and tanh are here"
@@ -59,10 +55,7 @@ _TOP = {
 }
 
 _NN = {
-    **dict.fromkeys(("ConvTranspose2d", "Upsample"), f"write {_ENLARGED} followed by nn.Conv2d"),
     **dict.fromkeys(("DataParallel", "parallel"), "kernels run on several threads anyway, so use the net itself"),
-    **dict.fromkeys(("MaxPool1d", "AvgPool1d"), "pool x.unsqueeze(2) by the 2d layer with kernel_size=(1, k)"),
-    "AdaptiveAvgPool1d": "for an output of length 1, write x.mean(2, keepdim=True)",
     "AdaptiveMaxPool2d": "for an output of 1 by 1, write x.amax((2, 3), keepdim=True)",
     "ConstantPad2d": "write F.pad(x, (left, right, top, bottom), value=value)",
     "CosineSimilarity": "write F.cosine_similarity",
@@ -77,11 +70,12 @@ _NN = {
     **dict.fromkeys(
         ("Conv3d", "BatchNorm3d", "MaxPool3d", "AvgPool3d"), "there are layers for images, 2d, and series, 1d"
     ),
+    "UpsamplingNearest2d": "write nn.Upsample",
+    "UpsamplingBilinear2d": 'write nn.Upsample(scale_factor=..., mode="bilinear", align_corners=True)',
     "CELU": "write nn.ELU, which is the same for alpha=1",
     "Hardsigmoid": "write F.hardtanh(x / 6 + 0.5, 0.0, 1.0)",
     "Hardswish": "write x * F.hardtanh(x / 6 + 0.5, 0.0, 1.0)",
     "Mish": "write x * F.softplus(x).tanh()",
-    "PReLU": "write F.relu(x) - self.weight * F.relu(-x), with self.weight = nn.Parameter(tg.full((1,), 0.25))",
     "SELU": "write 1.0507009873554805 * F.elu(x, 1.6732632423543772)",
     "Softmax2d": "write nn.Softmax(dim=1)",
     "Softsign": "write x / (1 + x.abs())",
@@ -90,8 +84,7 @@ _NN = {
 }
 
 _FUNCTIONAL = {
-    **dict.fromkeys(("conv_transpose2d", "interpolate", "upsample"), f"write {_ENLARGED} and F.conv2d after it"),
-    **dict.fromkeys(("max_pool1d", "avg_pool1d"), "pool x.unsqueeze(2) by the 2d function with kernel_size=(1, k)"),
+    "upsample": "write F.interpolate",
     "adaptive_max_pool2d": "for an output of 1 by 1, write x.amax((2, 3), keepdim=True)",
     "instance_norm": "write F.group_norm(x, x.shape[1])",
     "mish": "write x * F.softplus(x).tanh()",
@@ -102,7 +95,6 @@ _FUNCTIONAL = {
     "celu": "write F.elu, which is the same for alpha=1",
     "hardsigmoid": "write F.hardtanh(x / 6 + 0.5, 0.0, 1.0)",
     "hardswish": "write x * F.hardtanh(x / 6 + 0.5, 0.0, 1.0)",
-    "prelu": "write F.relu(x) - weight * F.relu(-x)",
     "selu": "write 1.0507009873554805 * F.elu(x, 1.6732632423543772)",
     "softsign": "write x / (1 + x.abs())",
     "triplet_margin_loss": "write F.relu((a - p).norm(dim=1) - (a - n).norm(dim=1) + margin).mean()",

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 import tests.autodiff.drawn as draw
 import tests.autodiff.references as ref
 from tests.autodiff.cases_conv import CONV
+from tests.autodiff.cases_enlarge import ENLARGE
 from tests.autodiff.cases_norm import CHANNEL_NORMS
 from tests.autodiff.cases_pad import IMAGES
 from tests.autodiff.cases_pool import POOL
@@ -61,6 +62,12 @@ def pairs(low: float = -3, high: float = 3, **options: Any) -> Any:
 
 def with_number(low: float = -3, high: float = 3, number: float = 2.0) -> Any:
     return arguments(arrays(low=low, high=high), number)
+
+
+def prelu_inputs(weights: list[tuple[int, ...]]) -> Any:
+    """(2, 3, 4) apart from 0, and a weight of one of these shapes."""
+    weight = st.sampled_from(weights).flatmap(lambda shape: arrays(shape, low=-1, high=1))
+    return st.tuples(arrays((2, 3, 4), away_from=[0]), weight)
 
 
 def digits(dtype: Any = np.int64) -> Any:
@@ -198,6 +205,10 @@ COMPARE = [
 
 ACTIVATION = [
     OpCase("relu", activation.relu, lambda x: np.maximum(x, 0), arrays(away_from=[0])),
+    OpCase("prelu", activation.prelu, lambda x, w: np.where(x > 0, x, w * x), prelu_inputs([(1,)])),
+    OpCase(
+        "prelu by channels", activation.prelu, lambda x, w: np.where(x > 0, x, w[:, None] * x), prelu_inputs([(3,)])
+    ),
     OpCase("leaky_relu", activation.leaky_relu, lambda x: np.where(x > 0, x, 0.01 * x), arrays(away_from=[0])),
     OpCase(
         "leaky_relu slope",
@@ -574,5 +585,6 @@ CASES: list[OpCase] = [
     *CHANNEL_NORMS,
     *LOSS,
     *POOL,
+    *ENLARGE,
     *INPLACE,
 ]

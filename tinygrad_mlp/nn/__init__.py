@@ -14,6 +14,7 @@ from tinygrad_mlp.nn.activation import (
     LeakyReLU,
     LogSigmoid,
     LogSoftmax,
+    PReLU,
     ReLU,
     Sigmoid,
     SiLU,
@@ -24,6 +25,7 @@ from tinygrad_mlp.nn.activation import (
 )
 from tinygrad_mlp.nn.container import ModuleDict, ModuleList, ParameterList, Sequential
 from tinygrad_mlp.nn.conv import Conv1d, Conv2d
+from tinygrad_mlp.nn.conv_transpose import ConvTranspose1d, ConvTranspose2d
 from tinygrad_mlp.nn.dropout import Dropout, Dropout1d, Dropout2d
 from tinygrad_mlp.nn.embedding import Embedding
 from tinygrad_mlp.nn.linear import Flatten, Identity, Linear, Unflatten
@@ -43,14 +45,18 @@ from tinygrad_mlp.nn.norm import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm
 from tinygrad_mlp.nn.padding import CircularPad2d, ReflectionPad2d, ReplicationPad2d, ZeroPad2d
 from tinygrad_mlp.nn.parameter import Parameter
 from tinygrad_mlp.nn.pool import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
+from tinygrad_mlp.nn.pool_lines import AdaptiveAvgPool1d, AvgPool1d, MaxPool1d
 from tinygrad_mlp.nn.residual import ResidualBlock
+from tinygrad_mlp.nn.resize import Upsample
 from tinygrad_mlp.nn.summary import summary
 
 __all__ = [
     "ACTIVATIONS",
     "ELU",
     "GELU",
+    "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
+    "AvgPool1d",
     "AvgPool2d",
     "BCELoss",
     "BCEWithLogitsLoss",
@@ -59,6 +65,8 @@ __all__ = [
     "CircularPad2d",
     "Conv1d",
     "Conv2d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
     "CrossEntropyLoss",
     "Dropout",
     "Dropout1d",
@@ -77,11 +85,13 @@ __all__ = [
     "LogSigmoid",
     "LogSoftmax",
     "MSELoss",
+    "MaxPool1d",
     "MaxPool2d",
     "Module",
     "ModuleDict",
     "ModuleList",
     "NLLLoss",
+    "PReLU",
     "Parameter",
     "ParameterList",
     "ReLU",
@@ -96,6 +106,7 @@ __all__ = [
     "Softplus",
     "Tanh",
     "Unflatten",
+    "Upsample",
     "ZeroPad2d",
     "activation",
     "functional",

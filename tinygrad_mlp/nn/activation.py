@@ -7,14 +7,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from tinygrad_mlp.autodiff.device import DeviceLike
+from tinygrad_mlp.autodiff.dtypes import DtypeLike
 from tinygrad_mlp.autodiff.ops.checks import check_choice
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.errors import ArgumentError
 from tinygrad_mlp.names import did_you_mean
 from tinygrad_mlp.nn import functional as F
-from tinygrad_mlp.nn.checks import check_flag, check_number
+from tinygrad_mlp.nn.checks import check_dtype, check_flag, check_number, check_size
 from tinygrad_mlp.nn.linear import Identity
 from tinygrad_mlp.nn.module import Module
+from tinygrad_mlp.nn.parameter import Parameter
 
 __all__ = [
     "ACTIVATIONS",
@@ -24,6 +29,7 @@ __all__ = [
     "LeakyReLU",
     "LogSigmoid",
     "LogSoftmax",
+    "PReLU",
     "ReLU",
     "SiLU",
     "Sigmoid",
@@ -44,6 +50,36 @@ class ReLU(Module):
     def forward(self, x: Tensor) -> Tensor:
         """Of the shape of x."""
         return F.relu(x)
+
+
+class PReLU(Module):
+    """X where it is positive, weight · x elsewhere, with the weight learnt (He et al. 2015, arXiv:1502.01852).
+
+    The weight is (num_parameters,): one slope, or one for each channel of (N, C, …). It starts as `init`.
+    """
+
+    weight: Parameter
+
+    def __init__(
+        self,
+        num_parameters: int = 1,
+        init: float = 0.25,
+        *,
+        device: DeviceLike | None = None,
+        dtype: DtypeLike | None = None,
+    ) -> None:
+        super().__init__()
+        self.num_parameters = check_size("PReLU", "num_parameters", num_parameters)
+        self.init = check_number("PReLU", "init", init)
+        self.weight = Parameter(np.full(self.num_parameters, self.init, check_dtype("PReLU", dtype, device)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Of the shape of x."""
+        return F.prelu(x, self.weight)
+
+    def extra_repr(self) -> str:
+        """`num_parameters=1`."""
+        return f"num_parameters={self.num_parameters}"
 
 
 class LeakyReLU(Module):

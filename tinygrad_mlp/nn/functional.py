@@ -13,6 +13,7 @@ from tinygrad_mlp.autodiff.ops.activation import (
     hardtanh,
     leaky_relu,
     logsigmoid,
+    prelu,
     relu,
     sigmoid,
     silu,
@@ -20,6 +21,7 @@ from tinygrad_mlp.autodiff.ops.activation import (
 )
 from tinygrad_mlp.autodiff.ops.class_loss import cross_entropy, nll_loss
 from tinygrad_mlp.autodiff.ops.conv import conv1d, conv2d
+from tinygrad_mlp.autodiff.ops.conv_transpose import conv_transpose1d, conv_transpose2d
 from tinygrad_mlp.autodiff.ops.elementary import tanh
 from tinygrad_mlp.autodiff.ops.embedding import embedding
 from tinygrad_mlp.autodiff.ops.group_norm import group_norm
@@ -37,18 +39,24 @@ from tinygrad_mlp.autodiff.ops.norm import batch_norm, cosine_similarity, layer_
 from tinygrad_mlp.autodiff.ops.order import one_hot
 from tinygrad_mlp.autodiff.ops.pad import pad
 from tinygrad_mlp.autodiff.ops.pool import adaptive_avg_pool2d, avg_pool2d, max_pool2d
+from tinygrad_mlp.autodiff.ops.pool_lines import adaptive_avg_pool1d, avg_pool1d, max_pool1d
 from tinygrad_mlp.autodiff.ops.random import dropout, dropout1d, dropout2d
+from tinygrad_mlp.autodiff.ops.resize import interpolate
 from tinygrad_mlp.autodiff.ops.softmax import log_softmax, softmax
 from tinygrad_mlp.missing import getter
 
 __all__ = [
+    "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",
+    "avg_pool1d",
     "avg_pool2d",
     "batch_norm",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "conv1d",
     "conv2d",
+    "conv_transpose1d",
+    "conv_transpose2d",
     "cosine_similarity",
     "cross_entropy",
     "dropout",
@@ -60,6 +68,7 @@ __all__ = [
     "group_norm",
     "hardtanh",
     "huber_loss",
+    "interpolate",
     "kl_div",
     "l1_loss",
     "layer_norm",
@@ -67,12 +76,14 @@ __all__ = [
     "linear",
     "log_softmax",
     "logsigmoid",
+    "max_pool1d",
     "max_pool2d",
     "mse_loss",
     "nll_loss",
     "normalize",
     "one_hot",
     "pad",
+    "prelu",
     "relu",
     "sigmoid",
     "silu",

@@ -11,10 +11,11 @@ import math
 from collections.abc import Callable
 
 from tinygrad_mlp.autodiff.op import needs_grad, op
-from tinygrad_mlp.autodiff.ops.checks import check_choice
+from tinygrad_mlp.autodiff.ops.checks import check_choice, check_floats
+from tinygrad_mlp.autodiff.ops.compare import where
 from tinygrad_mlp.autodiff.ops.unary import apply_flat, zero_gradient
 from tinygrad_mlp.autodiff.tensor import Backward, Tensor
-from tinygrad_mlp.errors import ArgumentError
+from tinygrad_mlp.errors import ArgumentError, ShapeError
 from tinygrad_mlp.kernels import elementwise as kernels
 from tinygrad_mlp.kernels.launch import Array
 
@@ -31,6 +32,7 @@ __all__ = [
     "leaky_relu_backward",
     "logsigmoid",
     "logsigmoid_backward",
+    "prelu",
     "relu",
     "relu_backward",
     "sigmoid",
@@ -83,6 +85,19 @@ def leaky_relu_backward(grad: Tensor, x: Tensor, slope: float) -> tuple[Array, B
         return by_grad, zero_gradient(x) if needs_grad(x) else None
 
     return apply_flat(kernels.leaky_relu_backward, grad, x, slope), backward
+
+
+def prelu(input: Tensor, weight: Tensor) -> Tensor:
+    """The input where it is positive, weight * input elsewhere (He et al. 2015, arXiv:1502.01852).
+
+    The weight is (1,), or (C,) with a slope for each channel of an input (N, C, …). Raises `ShapeError` for others.
+    """
+    check_floats("prelu", input=input, weight=weight)
+    channels = input.shape[1] if input.ndim > 1 else 1
+    if weight.ndim != 1 or weight.shape[0] not in (1, channels):
+        raise ShapeError(f"prelu: weight has shape {weight.shape}, expected (1,) or ({channels},) for {input.shape}")
+    slope = weight if weight.shape[0] == 1 else weight.reshape(channels, *[1] * (input.ndim - 2))
+    return where(input > 0, input, slope * input)
 
 
 @op
