@@ -491,6 +491,7 @@ def test_every_public_function_is_in_the_table(space):
         (lambda p: optim.SGD(p, differentiable=True), "SGD: there is no differentiable here; write the step with ops"),
         (lambda p: optim.RMSprop(p, maximize=1), "RMSprop: maximize=1, expected True or False"),
         (lambda _: nn.Linear(2, 2, device="cuda"), "Linear: there is no device 'cuda' here"),
+        (lambda _: nn.Linear(2, 2, device=0), "Linear: there is no device '0' here"),
         (lambda _: nn.BatchNorm2d(2, device="mps"), "BatchNorm2d: there is no device 'mps' here"),
     ],
 )

@@ -72,7 +72,7 @@ _NN = {
     ),
     "UpsamplingNearest2d": "write nn.Upsample",
     "UpsamplingBilinear2d": 'write nn.Upsample(scale_factor=..., mode="bilinear", align_corners=True)',
-    "CELU": "write nn.ELU, which is the same for alpha=1",
+    "CELU": "write alpha * F.elu(x / alpha)",
     "Hardsigmoid": "write F.hardtanh(x / 6 + 0.5, 0.0, 1.0)",
     "Hardswish": "write x * F.hardtanh(x / 6 + 0.5, 0.0, 1.0)",
     "Mish": "write x * F.softplus(x).tanh()",
@@ -92,7 +92,7 @@ _FUNCTIONAL = {
     "relu6": "write F.hardtanh(x, 0.0, 6.0)",
     "scaled_dot_product_attention": "write F.softmax(q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5, dim=-1) @ v",
     "softmin": "write F.softmax(-x, dim)",
-    "celu": "write F.elu, which is the same for alpha=1",
+    "celu": "write alpha * F.elu(x / alpha)",
     "hardsigmoid": "write F.hardtanh(x / 6 + 0.5, 0.0, 1.0)",
     "hardswish": "write x * F.hardtanh(x / 6 + 0.5, 0.0, 1.0)",
     "selu": "write 1.0507009873554805 * F.elu(x, 1.6732632423543772)",
@@ -100,10 +100,14 @@ _FUNCTIONAL = {
     "triplet_margin_loss": "write F.relu((a - p).norm(dim=1) - (a - n).norm(dim=1) + margin).mean()",
 }
 
+_STEP = "or write a step() in a class derived from optim.Optimizer"
+
 _OPTIM = {
-    **dict.fromkeys(("Adamax", "NAdam", "RAdam", "Adafactor", "SparseAdam"), "optim.Adam and optim.AdamW are its kin"),
-    "LBFGS": "a step takes one gradient here; optim.SGD with momentum, on all data at once, is nearest",
-    "Rprop": "optim.RMSprop is nearest",
+    **dict.fromkeys(
+        ("Adamax", "NAdam", "RAdam", "Adafactor", "SparseAdam"), f"optim.Adam and optim.AdamW are its kin; {_STEP}"
+    ),
+    "LBFGS": f"optim.SGD with momentum, on all data at once, is nearest; {_STEP}",
+    "Rprop": f"optim.RMSprop is nearest; {_STEP}",
     "swa_utils": "write optim.ExponentialMovingAverage",
 }
 
@@ -173,7 +177,7 @@ _TENSOR = {
     "swapaxes": "write x.transpose(dim0, dim1)",
 }
 
-_LISTED = "; README.md lists what is here, under Port from PyTorch"
+_LISTED = ("tinygrad_mlp.nn", "tinygrad_mlp.optim", "tinygrad_mlp.optim.lr_scheduler")
 
 _TABLES: dict[str, Mapping[str, str]] = {
     "tinygrad_mlp": _TOP,
@@ -197,7 +201,8 @@ def instead(namespace: str, name: str) -> str:
 def explain(module: str, name: str, known: Iterable[str]) -> str:
     """The message for a name that a module lacks: what to write, or names that look like it."""
     hint = instead(module, name) or did_you_mean(name, known, cutoff=0.75)
-    return f"{module} has no {name!r}{hint or _LISTED}"
+    listed = "; README.md lists what is here, under Port from PyTorch" if module in _LISTED else ""
+    return f"{module} has no {name!r}{hint or listed}"
 
 
 def getter(module: str, known: Iterable[str], imported: Collection[str] = ()) -> Callable[[str], object]:

@@ -124,6 +124,13 @@ def test_a_part_is_not_published(made: list[Any], capsys: pytest.CaptureFixture[
     assert made == [] and not Path("published").exists()
 
 
+def test_what_is_not_finished_is_not_published(made: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(STUDY, ["--seeds", "2"]) == 0
+    assert main(STUDY, ["--so-far", "--publish", "published"]) == 2
+    assert "not all runs are finished" in capsys.readouterr().err
+    assert not Path("published").exists()
+
+
 @pytest.mark.parametrize("flag", ["--out", "--publish"])
 def test_a_file_where_a_folder_is_to_be_is_one_line(
     made: list[Any], capsys: pytest.CaptureFixture[str], flag: str
@@ -132,6 +139,7 @@ def test_a_file_where_a_folder_is_to_be_is_one_line(
     assert main(STUDY, [flag, "taken"]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ") and "taken" in error and error.count("\n") == 1
+    assert made == []
     assert Path("taken").read_text() == "a file"
 
 

@@ -129,6 +129,8 @@ def test_an_impossible_value_is_named(field: str, value: Any) -> None:
         {"dropout": 0.5, "hidden": (), "conv": (8,)},
         {"hidden": (1_300_000,)},
         {"hidden": (40_000, 40_000)},
+        {"conv": (64,), "hidden": (100_000,)},
+        {"conv": (100_000, 100_000), "hidden": ()},
     ],
 )
 def test_values_that_do_not_fit_together_are_named(fields: dict[str, Any]) -> None:
@@ -147,6 +149,7 @@ def test_what_just_fits_together() -> None:
     Recipe(validation=0.0, folds=60_000)
     Recipe(batch_norm="after", hidden=(), conv=(8,))
     Recipe(hidden=(1_200_000,))
+    Recipe(conv=(64,), pool="last", hidden=(50_000,))
 
 
 def test_fields_that_do_not_exist_are_named() -> None:

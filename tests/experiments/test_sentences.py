@@ -116,6 +116,7 @@ def test_what_is_undecided_says_how_many_more_seeds_may_decide_it() -> None:
     certain = lies("lead", ("relu",), accuracy, low=0.5)
     assert certain(results()).more_seeds is None
     readings = any_reading({"one": lies("lead", ("relu",), lead, low=0.0), "other": certain})(results())
+    assert readings.more_seeds is None  # it is reproduced by the other
     assert readings.words == f"of 2 readings undecided: one (about {finding.more_seeds} more seeds); reproduced: other"
 
 

@@ -6,7 +6,7 @@ import pytest
 from tests.experiments.made import SMALL, two_arms
 from tinygrad_mlp.errors import ArgumentError
 from tinygrad_mlp.experiments.claims import Claim, all_hold, is_better, is_equivalent
-from tinygrad_mlp.experiments.sentences import any_reading
+from tinygrad_mlp.experiments.sentences import any_reading, bound_is_above
 from tinygrad_mlp.experiments.study import Arm, Comparison, Curves, Study
 
 
@@ -87,6 +87,13 @@ def test_what_could_not_be_judged_in_the_end_is_refused_at_once() -> None:
         two_arms(comparisons=(Comparison("relu", "tanh", "accuracy"),))
     with pytest.raises(ArgumentError, match="claim X names dead_units of the arm 'tanh', which has no ReLU"):
         two_arms(claims=(Claim("X", "words", arms=("tanh",), published=0.1, measure="dead_units"),))
+    with pytest.raises(ArgumentError, match="claim X names the measure 'test_acuracy'"):
+        two_arms(claims=(Claim("X", "words", predicate=bound_is_above("relu", 0.5, "test_acuracy")),))
+    with pytest.raises(ArgumentError, match="claim X names the arm 'gelu'"):
+        two_arms(claims=(Claim("X", "words", predicate=bound_is_above("gelu", 0.5)),))
+    images = Arm("images", SMALL.replace(conv=(2,)))
+    with pytest.raises(ArgumentError, match="names roughness of the arm 'images', which has no first layer on all"):
+        Study("s", "S", (images,), claims=(Claim("X", "w", arms=("images",), published=1, measure="roughness"),))
     blind = Arm("blind", SMALL.replace(validation=0.0, keep="last"))
     with pytest.raises(
         ArgumentError, match="claim X names val_loss of the arm 'blind', which has no validation images"
@@ -99,6 +106,13 @@ def test_what_could_not_be_judged_in_the_end_is_refused_at_once() -> None:
             two_arms(comparisons=(Comparison("tanh", "relu", "val_loss"),), claims=(claim,))
         both = (Comparison("tanh", "relu"), Comparison("relu", "tanh", "val_loss"))
         assert two_arms(comparisons=both, claims=(claim,)).claims == (claim,)
+
+
+def test_a_part_has_the_arms_that_a_predicate_names() -> None:
+    claim = Claim("X", "words", arms=("relu",), predicate=is_better("relu", "tanh"))
+    study = two_arms(comparisons=(Comparison("relu", "tanh"),), claims=(claim, *whole().claims[:1]))
+    assert [arm.name for arm in study.with_claims(["X"]).arms] == ["relu", "tanh"]
+    assert study.with_arms(["relu"]).claims == study.claims[1:]
 
 
 def test_an_arm_may_have_fewer_seeds() -> None:
@@ -114,6 +128,8 @@ def test_a_quick_study_is_short() -> None:
     assert (first.epochs, first.limit, first.folds, quick.seeds) == (2, 2000, 2, 1)
     assert second == SMALL
     assert "mean nothing" in quick.notes
+    most_held_out = Arm("c", SMALL.replace(validation=0.97, limit=None))
+    assert Study("s", "S", (most_held_out,)).quick().arms[0].recipe.limit == 1800
 
 
 def test_a_grid_has_all_combinations() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -145,8 +146,11 @@ def test_a_gradient_that_is_nan_is_noticed_before_the_step() -> None:
     gradient = net[2].weight.grad
     assert gradient is not None
     gradient[1, 2] = float("nan")
-    with pytest.raises(NonFiniteError, match=r"Momentum.step: the gradient of 2.weight .* is nan at index \(1, 2\)"):
-        optimizer.step()
+    for step in (optimizer.step, lambda: optimizer.step(None), lambda: optimizer.step(closure=None)):
+        with pytest.raises(
+            NonFiniteError, match=r"Momentum.step: the gradient of 2.weight .* is nan at index \(1, 2\)"
+        ):
+            step()
     for a, b in zip(weights(net), before, strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -211,6 +215,54 @@ def test_ours_with_a_step_around_theirs_have_their_kernel() -> None:
         assert 0 < np.abs(a - b).max() <= 0.01 + 1e-6
     with pytest.raises(AttributeError, match="Clipped has no attribute 'state'"):
         _ = Clipped(make_net().parameters(), lr=1.0).state
+
+
+def test_a_step_of_another_base_is_watched_too() -> None:
+    class Steps:
+        def step(self) -> None:
+            raise AssertionError("the gradient is NaN")
+
+    class Mixed(Steps, optim.Optimizer):
+        pass
+
+    parameter = nn.Parameter(tg.ones(2))
+    parameter.grad = tg.tensor([1.0, float("nan")])
+    with pytest.raises(NonFiniteError, match=r"Mixed.step: the gradient of parameter 0"):
+        Mixed([parameter], {"lr": 0.1}).step()
+
+
+def test_what_a_step_keeps_in_its_groups_and_beside_tensors_comes_back() -> None:
+    class Counting(optim.Optimizer):
+        def step(self) -> None:
+            for group in self.param_groups:
+                group["k"] = group.get("k", 0) + 1
+                for parameter in group["params"]:
+                    state = self.state[parameter]
+                    state["count"], state["scale"], state["last"] = np.int64(group["k"]), np.float32(0.5), None
+                    state["mean"] = tg.full_like(parameter, 0.25)
+
+    parameter = nn.Parameter(tg.ones(2, 3))
+    optimizer = Counting([parameter], {"lr": 0.1})
+    optimizer.step()
+    saved = optimizer.state_dict()
+    saved["state"][0]["mean"] = saved["state"][0]["mean"].tolist()
+    other = Counting([parameter], {"lr": 0.1})
+    other.load_state_dict(json.loads(json.dumps(saved)))
+    assert other.param_groups[0]["k"] == 1
+    state = other.state[parameter]
+    assert (state["count"], state["scale"], state["last"]) == (1, 0.5, None)
+    assert tg.equal(state["mean"], tg.full((2, 3), 0.25))
+    other.add_param_group({"params": [nn.Parameter(tg.zeros(1))]})
+    assert other.state[parameter]["count"] == 1
+
+
+def test_there_is_nothing_above_a_step_in_python() -> None:
+    class Calls(optim.Optimizer):
+        def step(self) -> None:
+            super().step()
+
+    with pytest.raises(NotImplementedError, match=r"Calls: Optimizer.step has nothing to do"):
+        Calls([nn.Parameter(tg.ones(2))], {"lr": 0.1}).step()
 
 
 def test_wrong_input() -> None:

@@ -43,8 +43,9 @@ DeviceLike: TypeAlias = device | str
 
 def check_device(name: str, wanted: DeviceLike | None) -> None:
     """Raise `ArgumentError`, naming the op, unless the device is the CPU, or None for the usual one."""
-    if isinstance(wanted, str) and wanted.partition(":")[0] != "cpu":
-        raise ArgumentError(_no_such(name, wanted))
+    if wanted is None or isinstance(wanted, device) or (isinstance(wanted, str) and wanted.partition(":")[0] == "cpu"):  # pyright: ignore[reportUnnecessaryIsInstance]
+        return
+    raise ArgumentError(_no_such(name, str(wanted)))
 
 
 def names_device(value: object) -> bool:

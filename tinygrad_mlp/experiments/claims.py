@@ -15,14 +15,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Claim",
-    "Comparing",
     "Finding",
     "Predicate",
     "Reading",
+    "Sentence",
     "Verdict",
     "VerdictWord",
     "all_hold",
-    "comparisons_of",
     "is_better",
     "is_equivalent",
     "judge",
@@ -50,20 +49,36 @@ Predicate: TypeAlias = "Callable[[Results], Finding]"
 
 
 @dataclass(frozen=True)
-class Comparing:
-    """A predicate, and the comparisons that it reads: (first, second, measure), which its study has to list."""
+class Sentence:
+    """A predicate, and what it reads of a study, which can so be missed before anything is trained.
+
+    `comparisons` are (first, second, measure), to be listed in the study; `measures` are (arm, measure).
+    """
 
     predicate: Predicate
-    comparisons: tuple[tuple[str, str, str], ...]
+    comparisons: tuple[tuple[str, str, str], ...] = ()
+    measures: tuple[tuple[str, str], ...] = ()
 
     def __call__(self, results: Results) -> Finding:
         """What the predicate finds."""
         return self.predicate(results)
 
+    @classmethod
+    def of(cls, predicate: Predicate, *parts: Predicate | None) -> Sentence:
+        """A predicate that asks these, as far as they say what they read."""
+        told = [part for part in parts if isinstance(part, Sentence)]
+        return cls(
+            predicate,
+            tuple(one for part in told for one in part.comparisons),
+            tuple(one for part in told for one in part.measures),
+        )
 
-def comparisons_of(*predicates: Predicate | None) -> tuple[tuple[str, str, str], ...]:
-    """All that these read, as far as they say."""
-    return tuple(one for predicate in predicates if isinstance(predicate, Comparing) for one in predicate.comparisons)
+    @property
+    def arms(self) -> set[str]:
+        """The arms that it names so."""
+        return {arm for first, second, _ in self.comparisons for arm in (first, second)} | {
+            arm for arm, _ in self.measures
+        }
 
 
 @dataclass(frozen=True)
@@ -210,7 +225,7 @@ def is_better(first: str, second: str, measure: str = "test_accuracy") -> Predic
         verdict: VerdictWord = "undecided" if found.verdict == "undecided" else decided
         return Finding(verdict, difference_words(results, first, second, measure), more_seeds=found.more_seeds)
 
-    return Comparing(predicate, ((first, second, measure),))
+    return Sentence(predicate, ((first, second, measure),))
 
 
 def is_equivalent(first: str, second: str, measure: str = "test_accuracy") -> Predicate:
@@ -227,7 +242,7 @@ def is_equivalent(first: str, second: str, measure: str = "test_accuracy") -> Pr
             return Finding(verdict, words, more_seeds=found.more_seeds)
         return Finding("reproduced", words + (", within the margin" if found.verdict != "equivalent" else ""))
 
-    return Comparing(predicate, ((first, second, measure),))
+    return Sentence(predicate, ((first, second, measure),))
 
 
 def all_hold(*predicates: Predicate) -> Predicate:
@@ -244,7 +259,7 @@ def all_hold(*predicates: Predicate) -> Predicate:
                 return Finding(verdict, words, more_seeds=more if verdict == "undecided" else None)
         return Finding("reproduced", words)
 
-    return Comparing(predicate, comparisons_of(*predicates))
+    return Sentence.of(predicate, *predicates)
 
 
 def difference_words(results: Results, first: str, second: str, measure: str = "test_accuracy") -> str:

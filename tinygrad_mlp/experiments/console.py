@@ -52,6 +52,8 @@ def main(study: Study, argv: Sequence[str]) -> int:
         out: Path = args.out or Path("runs", study.name + ("-quick" if args.quick else ""))
         if args.so_far:
             results = load_results(part, RunStore(out / "runs"), args.seeds)
+            if args.publish is not None and (results.unfinished or not all(results.runs.values())):
+                raise ArgumentError("--publish with --so-far: not all runs are finished")
         else:
             results = run(part, out=out, seeds=args.seeds, workers=args.workers)
         seconds = time.perf_counter() - start
@@ -79,6 +81,8 @@ def _check_publish(study: Study, args: argparse.Namespace) -> None:
     ):
         if is_part:
             raise ArgumentError(f"--publish with {flag}: it would take the place of the whole study's numbers")
+    if args.publish.exists() and not args.publish.is_dir():
+        raise ArgumentError(f"--publish {args.publish}: expected a folder, there is a file")
 
 
 def _parser(study: Study) -> argparse.ArgumentParser:

@@ -220,17 +220,35 @@ class Recipe:
             raise _wrong("batch_norm", self.batch_norm, "None where hidden=() and conv=() have no layer for it")
         if self.dropout and not self.hidden:
             raise _wrong("dropout", self.dropout, "0 where hidden=() has no layer")
-        first = self.conv[-1] if self.conv else _SIDE * _SIDE  # with a pool or without, at least so many inputs
-        if sum(ins * outs for ins, outs in itertools.pairwise((first, *self.hidden, 10))) > _MOST:
-            raise _wrong("hidden", self.hidden, f"at most {_MOST:,} weights")
+        for name, weights in (
+            ("conv", self._weights(self.conv, ())),
+            ("hidden", self._weights(self.conv, self.hidden)),
+        ):
+            if weights > _MOST:
+                raise _wrong(name, getattr(self, name), f"at most {_MOST:,} weights; these are {weights:,}")
+
+    def _weights(self, conv: tuple[int, ...], hidden: tuple[int, ...]) -> int:
+        """How many weights the net has, as `make_net` makes it, with these layers."""
+        channels, side, count = 1, _SIDE, 0
+        for place, width in enumerate(conv, start=1):
+            count += channels * 9 * width
+            channels = width
+            if self.pool == "each" or (self.pool == "last" and place == len(conv)):
+                side //= 2
+        widths = (channels * side * side, *hidden, 10)
+        return count + sum(ins * outs for ins, outs in itertools.pairwise(widths))
+
+    @property
+    def images(self) -> int:
+        """How many images there are that are not held out; with folds all, of which each fold holds out its part."""
+        return _IMAGES - (0 if self.folds is not None else round(self.validation * _IMAGES))
 
     def _check_images(self) -> None:
         """Whether the data set has as many images as are asked for."""
-        held_out = 0 if self.folds is not None else round(self.validation * _IMAGES)
-        if self.folds is None and self.validation and not 0 < held_out < _IMAGES:
+        if self.folds is None and self.validation and not 0 < self.images < _IMAGES:
             raise _wrong("validation", self.validation, f"0, or a part of {_IMAGES:,} images that leaves some for both")
-        if self.limit is not None and self.limit > _IMAGES - held_out:
-            raise _wrong("limit", self.limit, f"at most the {_IMAGES - held_out:,} images that are not held out")
+        if self.limit is not None and self.limit > self.images:
+            raise _wrong("limit", self.limit, f"at most the {self.images:,} images that are not held out")
         if self.folds is not None and self.folds > (self.limit or _IMAGES):
             what = f"limit={self.limit}" if self.limit else f"the {_IMAGES:,} images"
             raise _wrong("folds", self.folds, f"at most {what}")

@@ -25,7 +25,6 @@ from tinygrad_mlp.train.history import Row
 __all__ = ["MEASURES", "Run", "RunStore", "code_version", "data_sha256", "hash_of_files", "run_key"]
 
 _FORMAT = "tinygrad_mlp run 1"
-# What a run's bits depend on. Not the rest: a better figure or progress bar leaves finished runs as they are.
 MEASURES = (
     "test_accuracy",
     "val_accuracy",
@@ -45,6 +44,7 @@ MEASURES = (
 )
 """What each run measures; those of validation only where images are held out, dead units only of ReLU nets."""
 
+# What a run's bits depend on. Not the rest: a better figure or progress bar leaves finished runs as they are.
 _NUMERIC = ("kernels", "autodiff", "nn", "optim", "data", "train")
 
 
@@ -148,9 +148,13 @@ class Run:
             raise CheckpointError(
                 f"{where}: its content does not fit its SHA-256: it was altered. Delete it to run it again"
             )
+        try:
+            recipe = Recipe.from_dict(values["recipe"])
+        except ArgumentError as error:  # of another version of this package
+            raise CheckpointError(f"{where}: its recipe is none: {error}") from error
         return cls(
             values["key"],
-            Recipe.from_dict(values["recipe"]),
+            recipe,
             values["seed"],
             tuple(values["history"]),
             {name: math.nan if value is None else float(value) for name, value in values["measures"].items()},

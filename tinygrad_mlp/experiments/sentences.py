@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinygrad_mlp.errors import ArgumentError
-from tinygrad_mlp.experiments.claims import Comparing, Finding, Predicate, VerdictWord, comparisons_of
+from tinygrad_mlp.experiments.claims import Finding, Predicate, Sentence, VerdictWord
 from tinygrad_mlp.experiments.statistics import Summary, seeds_to_place, summarize
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def bound_is_above(arm: str, least: float, measure: str = "test_accuracy") -> Pr
         )
         return Finding("reproduced" if summary.lower_bound > least else "not reproduced", words)
 
-    return predicate
+    return Sentence(predicate, measures=((arm, measure),))
 
 
 def any_reading(readings: Mapping[str, Predicate]) -> Predicate:
@@ -128,9 +128,12 @@ def any_reading(readings: Mapping[str, Predicate]) -> Predicate:
             verdict = "undecided"
         if "reproduced" in by:
             verdict = "reproduced"
-        return Finding(verdict, f"of {len(findings)} readings {words}", tuple(findings.items()))
+        left = [finding.more_seeds for finding in findings.values() if finding.verdict == "undecided"]
+        known = [count for count in left if count is not None]
+        more = max(known) if verdict == "undecided" and len(known) == len(left) else None
+        return Finding(verdict, f"of {len(findings)} readings {words}", tuple(findings.items()), more)
 
-    return Comparing(predicate, comparisons_of(*readings.values()))
+    return Sentence.of(predicate, *readings.values())
 
 
 def _seeds(more: int | None) -> str:

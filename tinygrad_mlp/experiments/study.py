@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from tinygrad_mlp.errors import ArgumentError
-from tinygrad_mlp.experiments.claims import comparisons_of
+from tinygrad_mlp.experiments.claims import Sentence
 from tinygrad_mlp.experiments.recipe import Recipe
 from tinygrad_mlp.experiments.runs import MEASURES
 from tinygrad_mlp.names import did_you_mean
@@ -132,7 +132,12 @@ class Study:
                 self._check(name, f"claim {claim.id}")
                 if claim.published is not None:
                     self._check_measure(claim.measure, name, f"claim {claim.id}")
-            for first, second, measure in comparisons_of(claim.predicate):
+            if not isinstance(claim.predicate, Sentence):
+                continue
+            for arm, measure in claim.predicate.measures:
+                self._check(arm, f"claim {claim.id}")
+                self._check_measure(measure, arm, f"claim {claim.id}")
+            for first, second, measure in claim.predicate.comparisons:
                 if not {(first, second, measure), (second, first, measure)} & listed:
                     raise ArgumentError(
                         f"Study {self.name}: claim {claim.id} needs the comparison of {first!r} with {second!r} in "
@@ -162,6 +167,8 @@ class Study:
             without = "validation images"
         elif measure == "dead_units" and (recipe.activation != "relu" or not (recipe.hidden or recipe.conv)):
             without = "ReLU"
+        elif measure == "roughness" and recipe.conv:
+            without = "first layer on all pixels"
         if without:
             raise ArgumentError(
                 f"Study {self.name}: {where} names {measure} of the arm {arm!r}, which has no {without}"
@@ -187,7 +194,7 @@ class Study:
             self,
             arms=tuple(arm for arm in self.arms if arm.name in keep),
             comparisons=tuple(one for one in self.comparisons if {one.first, one.second} <= keep),
-            claims=tuple(claim for claim in self.claims if set(claim.arms) <= keep),
+            claims=tuple(claim for claim in self.claims if _arms_of(claim) <= keep),
             curves=tuple(Curves(title, left) for title, left in figures if left),
         )
 
@@ -209,7 +216,7 @@ class Study:
         if len(chosen) == len(self.claims):
             return self
         part = replace(self, claims=chosen)  # without arms a study needs claims
-        part = part.with_arms([arm.name for arm in self.arms if any(arm.name in claim.arms for claim in chosen)])
+        part = part.with_arms([arm.name for arm in self.arms if any(arm.name in _arms_of(claim) for claim in chosen)])
         notes = f"{_PART.format(ids=', '.join(claim.id for claim in chosen))} {self.notes}"
         return replace(part, claims=chosen, notes=notes.strip())
 
@@ -256,6 +263,11 @@ class Study:
         return cls(_as_name(name), name, tuple(arms.values()), **options)
 
 
+def _arms_of(claim: Claim) -> set[str]:
+    """The arms that a claim needs."""
+    return set(claim.arms) | (claim.predicate.arms if isinstance(claim.predicate, Sentence) else set())
+
+
 def _arm(base: Recipe, changes: Mapping[str, Any]) -> Arm:
     return Arm(" ".join(f"{field}={_words(value)}" for field, value in changes.items()), base.replace(**changes))
 
@@ -278,4 +290,5 @@ def _as_name(words: str) -> str:
 
 def _shortened(recipe: Recipe) -> Recipe:
     folds = None if recipe.folds is None else 2
-    return recipe.replace(epochs=min(recipe.epochs, 2), limit=min(recipe.limit or 2000, 2000), folds=folds)
+    limit = min(recipe.limit or recipe.images, 2000)
+    return recipe.replace(epochs=min(recipe.epochs, 2), limit=limit, folds=folds)

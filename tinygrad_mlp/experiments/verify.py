@@ -284,7 +284,7 @@ def _train_again(run: Run, runs: Iterable[Run]) -> Check:
     got = again.measures["test_accuracy"]
     if len(others) < 2:
         words = f"{100 * got:.2f} %, nothing to compare with: the arm has {len(others)} other runs; {where}"
-        return Check(subject, True, words)
+        return Check(subject, True, words, left_out=True)
     interval = summarize(others)
     inside = interval.prediction_low <= got <= interval.prediction_high
     words = (

@@ -9,15 +9,15 @@ import numpy as np
 
 from tinygrad_mlp.errors import ArgumentError
 
-__all__ = ["WITHOUT_EFFECT", "check_absent", "check_count", "check_flag", "check_range"]
+__all__ = ["TORCH_ALONE", "check_absent", "check_count", "check_flag", "check_range"]
 
 _ABSENT = {
     "amsgrad": "lower the learning rate by a schedule instead",
     "differentiable": "write the step with ops, on gradients of tg.grad(loss, parameters, create_graph=True)",
     "maximize": "call backward() on the negative loss",
 }
-WITHOUT_EFFECT = {*_ABSENT, "capturable", "foreach", "fused"}
-"""Arguments that PyTorch's optimizers have; here they are refused, or change nothing."""
+TORCH_ALONE = {*_ABSENT, "capturable", "foreach", "fused"}
+"""Arguments of PyTorch's optimizers that are refused here, or change nothing."""
 
 
 def check_range(

@@ -18,8 +18,8 @@ Parameters: TypeAlias = "Tensor | Iterable[Tensor] | Iterable[tuple[str, Tensor]
 
 
 CHANGED = (
-    "the parameters of a group lie in the optimizer's flat buffer, and a change of the list in param_groups would have "
-    "no effect; add parameters by add_param_group, freeze them by requires_grad_(False), or make a new optimizer"
+    "the optimizer keeps the parameters that it was given, and a change of the list in param_groups would have no "
+    "effect; add parameters by add_param_group, freeze them by requires_grad_(False), or make a new optimizer"
 )
 
 

@@ -19,8 +19,9 @@ from tinygrad_mlp.kernels.record import about_to_write, recorder, replayed
 from tinygrad_mlp.kernels.update import OWN
 from tinygrad_mlp.optim.checks import check_range
 from tinygrad_mlp.optim.groups import CHANGED, GroupParameters, Member, Parameters, as_groups, members_of
-from tinygrad_mlp.optim.own_step import OwnState, loaded_state, saved_state, watched
+from tinygrad_mlp.optim.own_step import OwnState, watched
 from tinygrad_mlp.optim.run import Block, Run
+from tinygrad_mlp.optim.saved import check_entry, checked_groups, loaded_state, saved_state
 
 __all__ = ["Optimizer"]
 
@@ -35,9 +36,10 @@ class Optimizer:
     ----------
     params:
         Parameters, pairs (name, parameter), whose names then stand in errors, or groups: dicts with "params" and the
-        options in which the group differs. The optimizer moves them into one flat buffer (see `flat.py`): a view of a
-        parameter's memory taken earlier no longer follows it. After `p.data = t` the next step copies the values of t
-        to where those of p were, so that t is not trained, and a `p.data` kept from before changes: keep a clone.
+        options in which the group differs. Unless its step is written in Python, the optimizer moves them into one flat
+        buffer (see `flat.py`): a view of a parameter's memory taken earlier no longer follows it. After `p.data = t`
+        the next step copies the values of t to where those of p were, so that t is not trained, and a `p.data` kept
+        from before changes: keep a clone.
     defaults:
         Options of groups that do not give their own, `lr` among them. All of this package have `weight_decay` (λ·w for
         all parameters of the group), and `l1`, `l2` (λ·sign(w) and λ·w for those with two or more dimensions).
@@ -79,12 +81,12 @@ class Optimizer:
     """Names of the state, each like the parameters, 0 at first; `update` finds them in `run.state` in this order."""
 
     def __init__(self, params: Parameters, defaults: dict[str, Any]) -> None:
-        self._is_own = type(self).update is Optimizer.update and type(self).step is not Optimizer.step
+        self._steps_in_python = type(self).update is Optimizer.update and type(self).step is not Optimizer.step
         self._own_state = OwnState()
         if "lr" not in defaults:
             raise ArgumentError(f"{self._name}: its options {sorted(defaults)} have no 'lr', which schedules set")
         self.defaults = dict(defaults)
-        if not self._is_own:
+        if not self._steps_in_python:
             self.defaults |= {name: value for name, value in _OF_ALL.items() if name not in defaults}
             self._get_options = itemgetter(*[name for name in self.defaults if name != "lr"])
         self.param_groups: list[dict[str, Any]] = []
@@ -98,7 +100,7 @@ class Optimizer:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if "step" in vars(cls):
+        if cls.step is not Optimizer.step:  # its own, or that of another base
             cls.step = watched(cls.step, Optimizer._before_own_step)
 
     @property
@@ -121,7 +123,10 @@ class Optimizer:
 
     def update(self, run: Run, group: Mapping[str, Any]) -> None:
         """Launch this optimizer's kernel on one run."""
-        raise NotImplementedError(f"{self._name} has no update(self, run, group): launch its kernel there")
+        raise NotImplementedError(
+            f"{self._name} has neither a step(self), for loops over param_groups in Python, nor an update(self, run, "
+            "group), to launch a kernel"
+        )
 
     def add_param_group(self, group: dict[str, Any]) -> None:
         """Add parameters with options of their own, as when layers are unfrozen; the others keep their state.
@@ -169,26 +174,27 @@ class Optimizer:
     @property
     def state(self) -> OwnState:
         """What a step written in Python keeps for each parameter; other optimizers have none, see `state_dict()`."""
-        if self._is_own:
+        if self._steps_in_python:
             return self._own_state
         raise self._no_state()
 
     @state.setter
     def state(self, value: Mapping[Tensor, dict[str, Any]]) -> None:
-        if not self._is_own:
+        if not self._steps_in_python:
             raise self._no_state()
         self._own_state = OwnState(value)
 
     def _no_state(self) -> UnknownAttributeError:
         return UnknownAttributeError(
             f"{self._name} has no attribute 'state': its state lies in flat buffers. state_dict()['state'] is a copy; "
-            "to begin anew, optimizer.load_state_dict({**optimizer.state_dict(), 'state': {}})"
+            "to begin anew, optimizer.load_state_dict({**optimizer.state_dict(), 'state': {}}). For a step in Python "
+            "that keeps a state derive from optim.Optimizer itself"
         )
 
     def _build(self) -> None:
         """Lay the parameters of each dtype in a flat buffer: group by group, matrices before vectors (`l1`, `l2`)."""
         self._blocks: list[Block] = []
-        if self._is_own:
+        if self._steps_in_python:
             return
         order = sorted(self._members, key=lambda member: (member.group, member.parameter.ndim < 2))
         option_count = OWN + len(self.numbers(self.param_groups[0]))
@@ -216,6 +222,8 @@ class Optimizer:
         for a learning rate that is negative or not finite, or for parameters put into or taken out of `param_groups` by
         hand, `ShapeError` or `DtypeError` for a gradient that is not like its parameter.
         """
+        if self._steps_in_python:
+            raise NotImplementedError(f"{self._name}: Optimizer.step has nothing to do for a step written in Python")
         loss: Tensor | None = None
         if closure is not None:
             with enable_grad():
@@ -232,14 +240,14 @@ class Optimizer:
                 member.parameter.counter[0] += 1
         return loss
 
-    def _before_own_step(self, has_arguments: bool) -> None:
+    def _before_own_step(self, has_closure: bool) -> None:
         """What holds for a step that a subclass writes, too; a closure makes its gradients in the step."""
         self._check_groups()
         if (recording := recorder()) is not None:
             recording.refuse(f"{self._name}.step is written in Python, whose numbers a replay would not follow")
         for member in self._members:
             gradient = member.parameter.grad
-            if gradient is not None and not has_arguments and not np.isfinite(gradient.array).all():
+            if gradient is not None and not has_closure and not np.isfinite(gradient.array).all():
                 raise self._bad_gradient([member])
 
     def _tell_recorder(self, runs: list[Run]) -> None:
@@ -327,61 +335,21 @@ class Optimizer:
             raise CheckpointError(
                 f"{self._name}: a state dict has 'state' and 'param_groups', this one {sorted(state_dict)}"
             )
-        groups = self._checked_groups(state_dict["param_groups"])
+        self._check_groups()
+        groups = checked_groups(self, state_dict["param_groups"], _BESIDE, takes_others=self._steps_in_python)
         state = {int(position): entry for position, entry in state_dict["state"].items()}
         own = OwnState()
-        if self._is_own:
+        if self._steps_in_python:
             own = loaded_state(self._name, state, self._members)
         else:
             for position, entry in state.items():
-                self._check_entry(position, entry)
+                check_entry(self._name, position, entry, self._members, self.state_names)
         for index, (group, options) in enumerate(zip(self.param_groups, groups, strict=True)):
             group.update(options)
             if "initial_lr" in options:  # saved by `state_dict`, and so the base of the rate that was saved with it
                 self.scheduled_lrs[index] = float(options["lr"])
         self._own_state = own
         self._load_state(state)
-
-    def _checked_groups(self, saved: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """The options of each saved group, once they are known to fit ours."""
-        self._check_groups()
-        theirs = [len(group["params"]) for group in saved]
-        ours = [len(group["params"]) for group in self.param_groups]
-        if ours != theirs:
-            raise CheckpointError(f"{self._name}: groups of {theirs} parameters cannot be loaded into groups of {ours}")
-        groups: list[dict[str, Any]] = []
-        for group in saved:
-            options: dict[str, Any] = {  # JSON turns tuples (betas) into lists
-                name: tuple(cast("list[Any]", value)) if isinstance(value, list) else value
-                for name, value in group.items()
-                if name != "params"
-            }
-            if set(options) - _BESIDE != set(self.defaults):
-                raise CheckpointError(
-                    f"{self._name}: saved options {sorted(options)} do not fit {sorted(self.defaults)}; the state of "
-                    "another optimizer?"
-                )
-            try:
-                self.check_group(options)
-            except ArgumentError as error:
-                raise CheckpointError(f"{self._name}: the saved options are impossible: {error}") from error
-            groups.append(options)
-        return groups
-
-    def _check_entry(self, position: int, entry: Mapping[str, Any]) -> None:
-        expected = {*self.state_names, "step"}
-        if not 0 <= position < len(self._members) or set(entry) != expected:
-            raise CheckpointError(
-                f"{self._name}: saved state of parameter {position} is {sorted(entry)}, expected {sorted(expected)} "
-                f"of parameters 0 to {len(self._members) - 1}"
-            )
-        member = self._members[position]
-        for name in self.state_names:
-            if np.shape(entry[name]) != member.parameter.shape:
-                raise CheckpointError(
-                    f"{self._name}: saved {name} of {member.name} has shape {np.shape(entry[name])}, expected "
-                    f"{member.parameter.shape}"
-                )
 
     def _load_state(self, state: Mapping[int, Mapping[str, Any]]) -> None:
         for block in self._blocks:

@@ -10,7 +10,7 @@ from tinygrad_mlp.errors import ArgumentError
 from tinygrad_mlp.names import did_you_mean
 from tinygrad_mlp.optim.adagrad import Adadelta, Adagrad
 from tinygrad_mlp.optim.adam import Adam, AdamW
-from tinygrad_mlp.optim.checks import WITHOUT_EFFECT
+from tinygrad_mlp.optim.checks import TORCH_ALONE
 from tinygrad_mlp.optim.groups import Parameters
 from tinygrad_mlp.optim.one_cycle import OneCycleLR
 from tinygrad_mlp.optim.optimizer import Optimizer
@@ -79,6 +79,6 @@ def _make(kind: str, known: Mapping[str, type[Made]], name: str, subject: object
     try:
         signature(found).bind(subject, **options)
     except TypeError as error:
-        names = [name for name in list(signature(found).parameters)[1:] if name not in WITHOUT_EFFECT]
+        names = [name for name in list(signature(found).parameters)[1:] if name not in TORCH_ALONE]
         raise ArgumentError(f"{found.__name__}: {error}; it takes {', '.join(names)}") from error
     return cast(Any, found)(subject, **options)

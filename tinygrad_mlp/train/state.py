@@ -184,7 +184,7 @@ def _gather_optimizer(optimizer: Optimizer, arrays: dict[str, Array]) -> dict[st
     for position, entry in state["state"].items():
         numbers[str(position)] = {}
         for name, value in entry.items():
-            if isinstance(value, int | float):
+            if value is None or isinstance(value, int | float):
                 numbers[str(position)][name] = value
             else:
                 arrays[f"optimizer/{position}/{name}"] = value.array if isinstance(value, Tensor) else value
