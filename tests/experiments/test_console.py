@@ -155,8 +155,9 @@ def test_how_long_all_calls_took(made: list[Any]) -> None:
 
 def test_numbers_for_a_repository(made: list[Any]) -> None:
     assert main(STUDY, ["--publish", "published"]) == 0
-    assert sorted(path.name for path in Path("published").iterdir()) == ["small.csv", "small.md"]
+    assert sorted(path.name for path in Path("published").iterdir()) == ["small-claims.csv", "small.csv", "small.md"]
     assert Path("published/small.csv").read_bytes() == Path("runs/small/results.csv").read_bytes()
+    assert Path("published/small-claims.csv").read_bytes() == Path("runs/small/claims.csv").read_bytes()
     text, whole = Path("published/small.md").read_text(), Path("runs/small/report.md").read_text()
     assert "figures/" in whole
     assert "figures/" not in text

@@ -98,7 +98,7 @@ class Page(HTMLParser):
 
 
 def test_all_files_are_there(folder: Path):
-    expected = {"report.html", "report.md", "tables.tex", "results.csv", "settings.txt", "manifest.json"}
+    expected = {"report.html", "report.md", "tables.tex", "results.csv", "claims.csv", "settings.txt", "manifest.json"}
     expected |= {f"figures/{name}.{suffix}" for name in FIGURES for suffix in ("svg", "png", "pdf")}
     assert {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} == expected
 
@@ -158,6 +158,22 @@ def test_csv_gives_every_number_back(folder: Path, results: Results):
         assert float(row["recipe.l2"]) == arm.recipe.l2
         assert row["recipe.schedule"] == (arm.recipe.schedule or "")
     assert "recipe.hidden" not in rows[0]  # the same in all arms
+
+
+def test_csv_gives_every_verdict_back(folder: Path, results: Results):
+    rows = list(csv.DictReader(io.StringIO((folder / "claims.csv").read_text(encoding="utf-8"))))
+    assert [(row["claim"], row["verdict"], row["words"]) for row in rows] == [
+        (verdict.claim.id, verdict.verdict, verdict.words) for verdict in results.verdicts
+    ]
+    numbers = [(row, verdict) for row, verdict in zip(rows, results.verdicts, strict=True) if verdict.readings]
+    assert 0 < len(numbers) < len(rows)
+    for row, verdict in numbers:
+        assert float(row["published"]) == verdict.claim.published
+        assert row["arm"] in [reading.arm for reading in verdict.readings]
+        summary = results.summary(row["arm"], row["measure"])
+        expected = (summary.mean, summary.prediction_low, summary.prediction_high, summary.n)
+        assert tuple(float(row[name]) for name in ("mean", "low", "high", "n")) == expected
+    assert {row["arm"] for row, verdict in zip(rows, results.verdicts, strict=True) if not verdict.readings} == {""}
 
 
 def test_manifest_binds_numbers_to_runs(folder: Path, results: Results):

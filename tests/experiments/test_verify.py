@@ -100,7 +100,8 @@ def test_with_the_code_sentences_and_further_tables_are_computed(whole: Path) ->
     assert not any("--study FILE" in check.words for check in checks)
     again = {check.subject for check in checks if check.words == "the same bytes"}
     assert again == {
-        f"{name} again" for name in ("report.html", "report.md", "tables.tex", "results.csv", "settings.txt")
+        f"{name} again"
+        for name in ("report.html", "report.md", "tables.tex", "results.csv", "claims.csv", "settings.txt")
     }
     assert Check("study", True, "as its code defines it") in checks
 
@@ -160,7 +161,7 @@ def test_a_missing_run_is_named(folder: Path) -> None:
     assert [check.subject for check in failed(folder)] == [f"run {path.stem}", "numbers"]
 
 
-@pytest.mark.parametrize("name", ["report.html", "report.md", "tables.tex", "results.csv"])
+@pytest.mark.parametrize("name", ["report.html", "report.md", "tables.tex", "results.csv", "claims.csv"])
 def test_an_altered_file_is_named(folder: Path, name: str) -> None:
     path = folder / name
     path.write_bytes(path.read_bytes() + b" ")

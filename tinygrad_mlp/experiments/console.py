@@ -102,7 +102,12 @@ def _parser(study: Study) -> argparse.ArgumentParser:
     add("--workers", type=_count, help="processes, each with one thread (default: one per CPU)")
     add("--so-far", action="store_true", help="train nothing: report on the runs that are finished")
     add("--out", type=Path, help=f"folder of runs and report (default: runs/{study.name})")
-    add("--publish", type=Path, metavar="DIR", help="write all numbers there, too, as one CSV and one Markdown file")
+    add(
+        "--publish",
+        type=Path,
+        metavar="DIR",
+        help="write all numbers there, too, as CSV and Markdown",
+    )
     return parser
 
 

@@ -9,7 +9,7 @@ from tinygrad_mlp.experiments.report.measures import EMPTY, keys_of, measure, su
 from tinygrad_mlp.experiments.results import Results
 from tinygrad_mlp.experiments.tables import Cell, Table
 
-__all__ = ["CLAIMS_TABLE", "claims_table", "published_words", "readings_table", "sentences_table"]
+__all__ = ["CLAIMS_TABLE", "claims_table", "deciding_reading", "published_words", "readings_table", "sentences_table"]
 
 CLAIMS_TABLE = "claims"  # its name: its rows are the study's claims in their order
 
@@ -37,7 +37,7 @@ def _claim_row(results: Results, verdict: Verdict) -> tuple[Cell, ...]:
     start = [Cell(claim.id), Cell(claim.text), Cell(published_words(claim), claim.published)]
     end = Cell(claim.source)
     if verdict.readings:
-        reading = _deciding(claim, verdict)
+        reading = deciding_reading(claim, verdict)
         keys = summary_of(results, reading.arm, claim.measure)[1]
         words = _ours(claim, reading)
         if len(verdict.readings) > 1:
@@ -52,7 +52,7 @@ def _claim_row(results: Results, verdict: Verdict) -> tuple[Cell, ...]:
     return *start, Cell(verdict.words, None, keys), n, Cell(verdict.verdict, None, keys), end
 
 
-def _deciding(claim: Claim, verdict: Verdict) -> Reading:
+def deciding_reading(claim: Claim, verdict: Verdict) -> Reading:
     """The reading that gives the claim its verdict; of several such the one whose mean is nearest."""
     assert claim.published is not None
     alike = [reading for reading in verdict.readings if reading.verdict == verdict.verdict] or verdict.readings

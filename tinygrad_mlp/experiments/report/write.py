@@ -15,7 +15,7 @@ from tinygrad_mlp.experiments.report.html import render_html
 from tinygrad_mlp.experiments.report.latex import render_latex
 from tinygrad_mlp.experiments.report.manifest import FORMAT, manifest_text
 from tinygrad_mlp.experiments.report.markdown import render_markdown
-from tinygrad_mlp.experiments.report.sheet import render_csv
+from tinygrad_mlp.experiments.report.sheet import render_claims_csv, render_csv
 from tinygrad_mlp.experiments.report.svg import inline_svg
 from tinygrad_mlp.experiments.results import Results
 from tinygrad_mlp.train.checkpoint import write_atomically
@@ -36,7 +36,7 @@ def write_report(
 
     - `report.html`: for reading, one file with everything in it; `report.md`: for GitHub
     - `tables.tex`, `settings.txt`, `figures/` as SVG, PNG and PDF: for a paper
-    - `results.csv`: a line per run, with all digits
+    - `results.csv`, `claims.csv`: a line per run, and one per claim, with all digits
     - `manifest.json`: what `python -m tinygrad_mlp verify` computes again; it is written last
 
     Parameters
@@ -78,17 +78,24 @@ def render_texts(results: Results, document: Document) -> dict[str, bytes]:
         "report.md": render_markdown(document).encode(),
         "tables.tex": render_latex(document.tables, document.title).encode(),
         "results.csv": render_csv(results).encode(),
+        "claims.csv": render_claims_csv(results).encode(),
         "settings.txt": "\n\n".join([document.settings, "\n".join(document.settings_lines)]).encode() + b"\n",
     }
 
 
 def write_summary(results: Results, folder: str | Path, *, command: str = "") -> list[Path]:
-    """Write what is small enough for a repository: all numbers, as `<study>.csv` and `<study>.md`; returns both paths.
+    """Write what is small enough for a repository, and return the paths.
+
+    `<study>.csv` has all runs, `<study>-claims.csv` all verdicts, `<study>.md` is the report without figures.
 
     `command` as for `write_report`. Raises `OSError` where writing fails.
     """
     document = make_document(results, command)
-    files = {".csv": render_csv(results), ".md": render_markdown(document, pictures=False)}
+    files = {
+        ".csv": render_csv(results),
+        "-claims.csv": render_claims_csv(results),
+        ".md": render_markdown(document, pictures=False),
+    }
     paths = [Path(folder) / f"{results.study.name}{suffix}" for suffix in files]
     for path, text in zip(paths, files.values(), strict=True):
         write_atomically(path, text.encode())
