@@ -102,12 +102,7 @@ def _parser(study: Study) -> argparse.ArgumentParser:
     add("--workers", type=_count, help="processes, each with one thread (default: one per CPU)")
     add("--so-far", action="store_true", help="train nothing: report on the runs that are finished")
     add("--out", type=Path, help=f"folder of runs and report (default: runs/{study.name})")
-    add(
-        "--publish",
-        type=Path,
-        metavar="DIR",
-        help="write all numbers there, too, as CSV and Markdown",
-    )
+    add("--publish", type=Path, metavar="DIR", help="write all numbers there, too, as CSV and Markdown")
     return parser
 
 
