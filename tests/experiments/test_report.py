@@ -200,7 +200,7 @@ def test_manifest_knows_the_bytes_of_files_and_runs(folder: Path, results: Resul
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     found = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in manifest["files"]}
     assert found == manifest["files"]
-    assert len(found) == 5 + 3 * len(FIGURES)
+    assert len(found) == 6 + 3 * len(FIGURES)
     store, run = RunStore(tmp_path), results.runs["tanh"][3]
     store.save(run)
     (stored,) = (one for one in manifest["runs"] if one["key"] == run.key)
