@@ -12,7 +12,7 @@ from tinygrad_mlp.autodiff.device import DeviceLike, check_device
 from tinygrad_mlp.autodiff.dtypes import DtypeLike, as_dtype
 from tinygrad_mlp.errors import ArgumentError, DtypeError
 
-__all__ = ["check_dtype", "check_flag", "check_number", "check_size"]
+__all__ = ["check_dtype", "check_flag", "check_groups", "check_number", "check_size"]
 
 
 def check_size(layer: str, argument: str, value: object) -> int:
@@ -57,3 +57,14 @@ def check_dtype(layer: str, dtype: DtypeLike | None, device: DeviceLike | None =
     if found.kind != "f":
         raise DtypeError(f"{layer}: parameters must be float32 or float64, got dtype {found}")
     return found
+
+
+def check_groups(layer: str, groups: object, in_channels: int, out_channels: int) -> int:
+    """The number of groups of a convolution; `ArgumentError` unless it divides both numbers of channels."""
+    count = check_size(layer, "groups", groups)
+    if in_channels % count or out_channels % count:
+        raise ArgumentError(
+            f"{layer}: groups is {groups}, expected a number that divides in_channels, {in_channels}, and "
+            f"out_channels, {out_channels}"
+        )
+    return count

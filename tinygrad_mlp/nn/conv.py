@@ -15,7 +15,7 @@ from tinygrad_mlp.errors import ArgumentError, ShapeError
 from tinygrad_mlp.kernels.random import Generator
 from tinygrad_mlp.nn import functional as F
 from tinygrad_mlp.nn import init
-from tinygrad_mlp.nn.checks import check_dtype, check_size
+from tinygrad_mlp.nn.checks import check_dtype, check_groups, check_size
 from tinygrad_mlp.nn.module import Module
 from tinygrad_mlp.nn.parameter import Parameter
 
@@ -59,12 +59,7 @@ class _Conv(Module):
         self.kernel_size = check_sizes(layer, "kernel_size", kernel_size, 1, dims)
         self.stride = check_sizes(layer, "stride", stride, 1, dims)
         self.dilation = check_sizes(layer, "dilation", dilation, 1, dims)
-        self.groups = check_size(layer, "groups", groups)
-        if self.in_channels % self.groups or self.out_channels % self.groups:
-            raise ArgumentError(
-                f"{layer}: groups is {groups}, expected a number that divides in_channels, {in_channels}, and "
-                f"out_channels, {out_channels}"
-            )
+        self.groups = check_groups(layer, groups, self.in_channels, self.out_channels)
         check_choice(layer, "padding_mode", padding_mode, _PADDING_MODES)
         self.padding_mode = padding_mode
         self.padding: str | tuple[int, ...]

@@ -16,7 +16,7 @@ from tinygrad_mlp.errors import ArgumentError, ShapeError
 from tinygrad_mlp.kernels.random import Generator
 from tinygrad_mlp.nn import functional as F
 from tinygrad_mlp.nn import init
-from tinygrad_mlp.nn.checks import check_dtype, check_size
+from tinygrad_mlp.nn.checks import check_dtype, check_groups, check_size
 from tinygrad_mlp.nn.module import Module
 from tinygrad_mlp.nn.parameter import Parameter
 
@@ -59,12 +59,7 @@ class _ConvTranspose(Module):
         self.kernel_size = check_sizes(layer, "kernel_size", kernel_size, 1, dims)
         options = transposed_sizes(layer, dims, stride, padding, output_padding, dilation)
         self.stride, self.padding, self.output_padding, self.dilation = options
-        self.groups = check_size(layer, "groups", groups)
-        if self.in_channels % self.groups or self.out_channels % self.groups:
-            raise ArgumentError(
-                f"{layer}: groups is {groups}, expected a number that divides in_channels, {in_channels}, and "
-                f"out_channels, {out_channels}"
-            )
+        self.groups = check_groups(layer, groups, self.in_channels, self.out_channels)
         check_choice(layer, "padding_mode", padding_mode, ("zeros",))
         kind = check_dtype(layer, dtype, device)
         # Memory (kernel, out / groups, in) beneath (in, out / groups, kernel), the order in which kernels read it.

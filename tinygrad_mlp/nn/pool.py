@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tinygrad_mlp.autodiff.ops.checks import check_pair
+from tinygrad_mlp.autodiff.ops.checks import check_pair, check_sizes
 from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.errors import ArgumentError
 from tinygrad_mlp.nn import functional as F
 from tinygrad_mlp.nn.checks import check_flag
 from tinygrad_mlp.nn.module import Module
 
-__all__ = ["AdaptiveAvgPool2d", "AvgPool2d", "MaxPool2d"]
+__all__ = ["AdaptiveAvgPool2d", "AvgPool2d", "MaxPool2d", "check_window"]
 
 Pair = int | Sequence[int]
 
@@ -51,7 +51,9 @@ class MaxPool2d(Module):
         super().__init__()
         check_pair("MaxPool2d", "dilation", dilation, 1)
         check_flag("MaxPool2d", "return_indices", return_indices)
-        self.kernel_size, self.stride, self.padding = _checked("MaxPool2d", kernel_size, stride, padding, ceil_mode)
+        self.kernel_size, self.stride, self.padding = check_window(
+            "MaxPool2d", 2, kernel_size, stride, padding, ceil_mode
+        )
         self.dilation = dilation
         self.return_indices = return_indices
         self.ceil_mode = ceil_mode
@@ -111,7 +113,9 @@ class AvgPool2d(Module):
     ) -> None:
         super().__init__()
         check_flag("AvgPool2d", "count_include_pad", count_include_pad)
-        self.kernel_size, self.stride, self.padding = _checked("AvgPool2d", kernel_size, stride, padding, ceil_mode)
+        self.kernel_size, self.stride, self.padding = check_window(
+            "AvgPool2d", 2, kernel_size, stride, padding, ceil_mode
+        )
         self.ceil_mode = ceil_mode
         self.count_include_pad = count_include_pad
         if divisor_override == 0:
@@ -169,13 +173,13 @@ class AdaptiveAvgPool2d(Module):
         return f"output_size={self.output_size}"
 
 
-def _checked(
-    layer: str, kernel_size: Pair, stride: Pair | None, padding: Pair, ceil_mode: bool
+def check_window(
+    layer: str, dims: int, kernel_size: Pair, stride: Pair | None, padding: Pair, ceil_mode: bool
 ) -> tuple[Pair, Pair, Pair]:
-    """The settings as given, the stride filled in."""
-    check_pair(layer, "kernel_size", kernel_size, 1)
+    """The settings as given, the stride filled in; `ArgumentError` unless they are sizes in so many dimensions."""
+    check_sizes(layer, "kernel_size", kernel_size, 1, dims)
     if stride is not None:
-        check_pair(layer, "stride", stride, 1)
-    check_pair(layer, "padding", padding, 0)
+        check_sizes(layer, "stride", stride, 1, dims)
+    check_sizes(layer, "padding", padding, 0, dims)
     check_flag(layer, "ceil_mode", ceil_mode)
     return kernel_size, kernel_size if stride is None else stride, padding

@@ -10,6 +10,7 @@ from tinygrad_mlp.autodiff.tensor import Tensor
 from tinygrad_mlp.nn import functional as F
 from tinygrad_mlp.nn.checks import check_flag
 from tinygrad_mlp.nn.module import Module
+from tinygrad_mlp.nn.pool import check_window
 
 __all__ = ["AdaptiveAvgPool1d", "AvgPool1d", "MaxPool1d"]
 
@@ -34,7 +35,9 @@ class MaxPool1d(Module):
         super().__init__()
         check_sizes("MaxPool1d", "dilation", dilation, 1, 1)
         check_flag("MaxPool1d", "return_indices", return_indices)
-        self.kernel_size, self.stride, self.padding = _checked("MaxPool1d", kernel_size, stride, padding, ceil_mode)
+        self.kernel_size, self.stride, self.padding = check_window(
+            "MaxPool1d", 1, kernel_size, stride, padding, ceil_mode
+        )
         self.dilation, self.return_indices, self.ceil_mode = dilation, return_indices, ceil_mode
 
     def forward(self, x: Tensor) -> Any:
@@ -67,7 +70,9 @@ class AvgPool1d(Module):
     ) -> None:
         super().__init__()
         check_flag("AvgPool1d", "count_include_pad", count_include_pad)
-        self.kernel_size, self.stride, self.padding = _checked("AvgPool1d", kernel_size, stride, padding, ceil_mode)
+        self.kernel_size, self.stride, self.padding = check_window(
+            "AvgPool1d", 1, kernel_size, stride, padding, ceil_mode
+        )
         self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
 
     def forward(self, x: Tensor) -> Tensor:
@@ -97,15 +102,3 @@ class AdaptiveAvgPool1d(Module):
     def extra_repr(self) -> str:
         """`output_size=7`."""
         return f"output_size={self.output_size}"
-
-
-def _checked(
-    layer: str, kernel_size: Size, stride: Size | None, padding: Size, ceil_mode: bool
-) -> tuple[Size, Size, Size]:
-    """The settings as given, the stride filled in."""
-    check_sizes(layer, "kernel_size", kernel_size, 1, 1)
-    if stride is not None:
-        check_sizes(layer, "stride", stride, 1, 1)
-    check_sizes(layer, "padding", padding, 0, 1)
-    check_flag(layer, "ceil_mode", ceil_mode)
-    return kernel_size, kernel_size if stride is None else stride, padding
